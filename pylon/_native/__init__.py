@@ -1,0 +1,49 @@
+"""The one door to compiled code: nothing else in Pylon imports an extension module.
+
+`core` is the Rust extension (events, keys, NIP-44, BOLT11), `frames` the Cython listener for picows. `plain.py` is the slow
+twin of `core` in Python: the oracle of the differential tests, never used at run time.
+"""
+
+from __future__ import annotations
+
+from pylon import __version__
+
+try:
+    from pylon._native import core
+except ImportError as error:
+    raise ImportError(f"Pylon's native extension cannot be loaded ({error}); build it with `make native` or `pip install .`") from error
+
+if core.__version__ != __version__:
+    raise ImportError(
+        f"Pylon is {__version__} but its native extension is {core.__version__}: the Python files were updated and the extension was not; "
+        "run `make native` or `pip install .`"
+    )
+
+from pylon._native.core import (
+    BAD_ID,
+    BAD_SIGNATURE,
+    BAD_UTF8,
+    BUILD_PROFILE,
+    OK,
+    SYNTAX,
+    Bolt11,
+    Signer,
+    bip32_derive,
+    bolt11_decode,
+    bolt11_encode,
+    check_events,
+    event_id,
+    nip44_conversation_key,
+    nip44_decrypt,
+    nip44_encrypt,
+    public_key,
+    seal,
+    unseal,
+    verify,
+)
+
+__all__ = [
+    "BAD_ID", "BAD_SIGNATURE", "BAD_UTF8", "BUILD_PROFILE", "OK", "SYNTAX", "Bolt11", "Signer", "bip32_derive", "bolt11_decode",
+    "bolt11_encode", "check_events", "event_id", "nip44_conversation_key", "nip44_decrypt", "nip44_encrypt", "public_key", "seal",
+    "unseal", "verify",
+]

@@ -1,0 +1,103 @@
+"""What the Rust extension offers. Bytes in, bytes out; every length is checked; wrong lengths raise ValueError."""
+
+from collections.abc import Sequence
+from typing import Final, final
+
+__version__: Final[str]
+BUILD_PROFILE: Final[str]
+
+OK: Final[int]
+SYNTAX: Final[int]
+BAD_ID: Final[int]
+BAD_SIGNATURE: Final[int]
+BAD_UTF8: Final[int]
+
+def event_id(pubkey: str, created_at: int, kind: int, tags: Sequence[Sequence[str]], content: str, /) -> bytes:
+    """NIP-01 id, 32 bytes. ValueError on a kind over 65535, a negative time, a lone surrogate."""
+
+def check_events(events: list[bytes], /) -> bytes:
+    """One code a JSON event object: form (exactly the seven fields, once each), id, signature. Runs without the GIL."""
+
+def verify(pubkey: bytes, signature: bytes, message: bytes, /) -> bool:
+    """BIP-340: x-only key (32), signature (64), message of any length."""
+
+def public_key(secret: bytes, /) -> bytes:
+    """The compressed public key (33 bytes) of a secret key (32 bytes). ValueError outside 1..n-1."""
+
+def bip32_derive(seed: bytes, path: str, /) -> bytes:
+    """The private key (32 bytes) at `path` such as m/44'/1237'/0'/0/0, from a BIP-39 seed (64 bytes) (BIP-32)."""
+
+@final
+class Signer:
+    """A BIP-340 signer with its own blinded context. `secret` is 32 bytes; ValueError outside 1..n-1."""
+
+    def __new__(cls, secret: bytes, /) -> Signer: ...
+    @property
+    def pubkey(self) -> bytes: ...
+    def sign(self, message: bytes, aux: bytes | None = None, /) -> bytes:
+        """64 bytes; `aux` is the auxiliary randomness of BIP-340 (32 bytes), fresh from the system when None."""
+
+def nip44_conversation_key(secret: bytes, pubkey: bytes, /) -> bytes:
+    """NIP-44 v2: 32 bytes from our secret key and their x-only public key. ValueError for a key that is not on the curve."""
+
+def nip44_encrypt(conversation_key: bytes, plaintext: bytes, nonce: bytes | None = None, /) -> str:
+    """NIP-44 v2 payload (base64). Plaintext of 1 byte up to 2^32-1; `nonce` (32) is random when None; ValueError when empty."""
+
+def nip44_decrypt(conversation_key: bytes, payload: str, /) -> bytes:
+    """The plaintext. Every failure is a ValueError with the one message `cannot decrypt`."""
+
+@final
+class Bolt11:
+    """A decoded BOLT11 invoice whose signature, checksum, features and amount obey the specification."""
+
+    @property
+    def currency(self) -> str:
+        """`bc`, `tb`, `tbs`, `bcrt`, `sb`."""
+    @property
+    def amount_msat(self) -> int | None: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def expiry(self) -> int:
+        """Seconds after `timestamp`."""
+    @property
+    def payment_hash(self) -> bytes: ...
+    @property
+    def payment_secret(self) -> bytes | None: ...
+    @property
+    def payee(self) -> bytes:
+        """The node's compressed public key (33 bytes), given or recovered from the signature."""
+    @property
+    def description(self) -> str | None: ...
+    @property
+    def description_hash(self) -> bytes | None: ...
+    @property
+    def min_final_cltv_expiry(self) -> int: ...
+    @property
+    def fallback_addresses(self) -> list[str]: ...
+    @property
+    def route_hints(self) -> int:
+        """How many private routes the invoice names."""
+
+def bolt11_decode(invoice: str, /) -> Bolt11:
+    """Strict BOLT11. ValueError with one sentence for anything that the specification forbids."""
+
+def bolt11_encode(
+    secret: bytes,
+    currency: str,
+    amount_msat: int | None,
+    payment_hash: bytes,
+    payment_secret: bytes,
+    description: str,
+    timestamp: int,
+    expiry: int,
+    min_final_cltv_expiry: int,
+    /,
+) -> str:
+    """An invoice signed by `secret` (the node key of the payee)."""
+
+def seal(key: bytes, nonce: bytes, plaintext: bytes, aad: bytes, /) -> bytes:
+    """XChaCha20-Poly1305: key 32, nonce 24; the tag (16) stands at the end."""
+
+def unseal(key: bytes, nonce: bytes, ciphertext: bytes, aad: bytes, /) -> bytes:
+    """The plaintext. Every failure is a ValueError with the one message `cannot decrypt`."""

@@ -1,0 +1,226 @@
+"""Where things are and what the operator wants: the home, the shared state folder, and config.toml.
+
+A home belongs to one identity (`PYLON_HOME`, default `~/.pylon`). What all homes of one user share (the simulated bank, the record of
+the embedded engine, the local relay) stands in `PYLON_STATE_DIR` (default `~/.local/state/pylon`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+import tomllib
+from pathlib import Path
+
+import msgspec
+
+from pylon.errors import ConfigError
+
+LOCAL_RELAY = "ws://127.0.0.1:7700"
+"""The relay of the default configuration: a Nexus that the node starts itself when nobody listens there."""
+
+SOCKET_PATH_LIMIT = 100
+"""Bytes. A Unix socket's path may have about 108 (Linux) or 104 (macOS); longer ones get a hashed name elsewhere."""
+
+
+class Home:
+    """The files of one identity."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.toml"
+        self.identity = path / "identity.json"
+        self.ledger = path / "ledger.sqlite3"
+        self.lock = path / "node.lock"
+        self.pid = path / "node.pid"
+        self.log = path / "node.log"
+        self.control = short_socket(path / "control.sock")
+
+    @classmethod
+    def find(cls, given: str | None = None) -> Home:
+        """The home named on the command line, by PYLON_HOME, or `~/.pylon`."""
+        return cls(Path(given or os.environ.get("PYLON_HOME") or "~/.pylon").expanduser().absolute())
+
+    def create(self) -> None:
+        """Make the folder, readable by its owner alone."""
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def short_socket(path: Path) -> Path:
+    """`path`, or a hashed name in the runtime directory where it is too long for a socket."""
+    if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:
+        return path
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+    return Path(runtime) / f"pylon-{os.getuid()}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:32]}.sock"
+
+
+def state_dir() -> Path:
+    """What all homes of this user share. Made when missing."""
+    base = os.environ.get("PYLON_STATE_DIR") or Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state") / "pylon"
+    path = Path(base).expanduser().absolute()
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path
+
+
+def models_dir() -> Path:
+    """Where pulled models are kept: a cache, so that deleting it loses nothing."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser().absolute() / "pylon" / "models"
+
+
+class ProviderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What this node sells and for how much (msat)."""
+
+    min_price_msats: int = 1000
+    price_per_1k_msats: int = 0
+    require_payment: bool = True
+    slots: int = 0
+    """Jobs computed at a time; 0 means as many as the backend has slots."""
+    queue: int = 64
+    default_model: str = ""
+    name: str = "Pylon"
+
+
+class WalletConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which wallet; empty means the best one built in."""
+
+    backend: str = ""
+    max_fee_msats: int = 5000
+
+
+class BackendsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which engines are looked for, and servers at other addresses."""
+
+    use: list[str] = msgspec.field(default_factory=lambda: ["llama-server", "embedded"])
+    urls: list[str] = msgspec.field(default_factory=list)
+    script: str = ""
+    """The replies of the scripted backend (a TOML file), used only where `use` names `scripted`."""
+
+
+class NexusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The relay of `pylon nexus`."""
+
+    host: str = "127.0.0.1"
+    port: int = 7700
+    urls: list[str] = msgspec.field(default_factory=list)
+    """Names under which clients reach this relay (wss://…): accepted in the relay tag of NIP-42."""
+    name: str = "Nexus"
+    max_message_bytes: int = 1_048_576
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """config.toml as values."""
+
+    relays: list[str] = msgspec.field(default_factory=lambda: [LOCAL_RELAY])
+    network: str = "regtest"
+    provider: ProviderConfig = msgspec.field(default_factory=ProviderConfig)
+    wallet: WalletConfig = msgspec.field(default_factory=WalletConfig)
+    backends: BackendsConfig = msgspec.field(default_factory=BackendsConfig)
+    nexus: NexusConfig = msgspec.field(default_factory=NexusConfig)
+
+
+NETWORKS = ("regtest", "signet", "testnet", "mainnet")
+CURRENCY = {"regtest": "bcrt", "signet": "tbs", "testnet": "tb", "mainnet": "bc"}
+"""BOLT11 prefixes after `ln`."""
+
+
+def load(path: Path) -> Config:
+    """Read config.toml; a missing file means the defaults. Raises ConfigError naming the line and the key."""
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        return Config()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}", hint="mend that line") from error
+    try:
+        config = msgspec.convert(table, Config)
+    except msgspec.ValidationError as error:
+        raise _explain(path, text, str(error)) from error
+    _check(path, text, config)
+    return config
+
+
+def _check(path: Path, text: str, config: Config) -> None:
+    """Values that have the right type and are still wrong."""
+
+    def wrong(key: str, why: str) -> ConfigError:
+        return ConfigError(f"{path}, line {_line_of(text, key)}: `{key}` {why}")
+
+    if config.network not in NETWORKS:
+        raise wrong("network", f"must be one of {', '.join(NETWORKS)}, not {config.network!r}")
+    for url in config.relays:
+        if not re.fullmatch(r"wss?://[^\s/]+\S*", url):
+            raise wrong("relays", f"holds {url!r}, which is not a ws:// or wss:// address")
+    for key in ("min_price_msats", "price_per_1k_msats", "slots", "queue"):
+        if getattr(config.provider, key) < 0:
+            raise wrong(f"provider.{key}", "must not be negative")
+    if config.wallet.max_fee_msats < 0:
+        raise wrong("wallet.max_fee_msats", "must not be negative")
+    if not 0 <= config.nexus.port <= 65535:
+        raise wrong("nexus.port", "must be a port from 0 to 65535")
+
+
+def _explain(path: Path, text: str, error: str) -> ConfigError:
+    """Turn msgspec's sentence into one that names the line."""
+    where = re.search(r"at `\$\.?([^`]*)`", error)
+    prefix = re.sub(r"\[[^\]]*\]", "", where.group(1)) if where else ""
+    unknown = re.search(r"unknown field `([^`]*)`", error)
+    if unknown:
+        key = f"{prefix}.{unknown.group(1)}".lstrip(".")
+        return ConfigError(f"{path}, line {_line_of(text, key)}: there is no setting `{key}`", hint="check the spelling, or delete the line")
+    return ConfigError(f"{path}, line {_line_of(text, prefix)}: `{prefix}` is wrong: {error.split(' - at ')[0].lower()}")
+
+
+def _line_of(text: str, dotted: str) -> int:
+    """The line that sets `dotted` (`provider.queue`), or its table's, or 1."""
+    *tables, key = dotted.split(".")
+    table, wanted, fallback = "", ".".join(tables), 1
+    for number, line in enumerate(text.splitlines(), 1):
+        if head := re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line):
+            table = head.group(1).replace('"', "").replace(" ", "")
+            if table == wanted or table == dotted:
+                fallback = number
+            if table == dotted:
+                return number
+        elif re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line) and table == wanted:
+            return number
+        elif re.match(rf"\s*{re.escape(dotted)}\s*=", line) and not table:
+            return number
+    return fallback
+
+
+TEMPLATE = """\
+# Pylon's settings. Delete a line to get its default back; an unknown key is an error, with its line.
+
+# Relays where jobs are offered and asked for. On regtest only the local one, which the node starts itself when nobody listens there:
+# worthless invoices and your prompts have no place on public relays. On a real network, these were the release's three:
+#   "wss://nexus.openagents.com", "wss://relay.damus.io", "wss://nos.lol"
+relays = ["ws://127.0.0.1:7700"]
+
+# regtest | signet | testnet | mainnet. An invoice of another network is never paid.
+network = "regtest"
+
+[provider]
+min_price_msats = 1000        # the least a request costs, in millisats
+price_per_1k_msats = 0        # and for every 1,000 tokens (prompt and answer)
+require_payment = true        # false: answer for nothing
+# slots = 2                   # jobs computed at a time; unset: as many as the backend has
+queue = 64                    # jobs accepted and waiting, at most
+# default_model = ""          # for requests that name no model; unset: one that is loaded
+
+[wallet]
+# backend = "sim"             # unset: the best one built in
+# max_fee_msats = 5000        # the most a payment may cost above its amount
+
+[backends]
+# use = ["llama-server", "embedded"]
+urls = []                     # other llama-server addresses, e.g. "http://127.0.0.1:8081"
+
+[nexus]
+# port = 7700
+# urls = ["wss://relay.example.org"]   # names under which clients reach this relay
+"""

@@ -1,0 +1,25 @@
+"""What all tests share: uvloop as the loop, and no way to the user's own homes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import uvloop
+
+
+@pytest.fixture(scope="session")
+def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
+    """Tests run on the loop that the node runs on."""
+    return uvloop.EventLoopPolicy()
+
+
+@pytest.fixture(autouse=True)
+def own_places(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Every test has its own home, state and runtime folder; the model cache alone is shared."""
+    place = tmp_path_factory.mktemp("place")
+    monkeypatch.setenv("PYLON_HOME", str(place / "home"))
+    monkeypatch.setenv("PYLON_STATE_DIR", str(place / "state"))
+    yield place
