@@ -1,0 +1,78 @@
+//! Keys and BIP-340 signatures, thin over libsecp256k1.
+
+use crate::error::{Error, array, random};
+use secp256k1::ffi::{self, CPtr};
+use secp256k1::{Keypair, PublicKey, Secp256k1, SecretKey, SignOnly, XOnlyPublicKey, schnorr};
+use std::ffi::c_void;
+
+/// A secret key in 1..n-1.
+pub(crate) fn secret_key(bytes: &[u8]) -> Result<SecretKey, Error> {
+    SecretKey::from_secret_bytes(array(bytes, "a secret key")?).map_err(|_| Error::SecretKey)
+}
+
+/// Whether `signature` is a BIP-340 signature of `message` (any length) by the x-only key.
+#[must_use]
+pub fn verify(pubkey: [u8; 32], signature: [u8; 64], message: &[u8]) -> bool {
+    XOnlyPublicKey::from_byte_array(pubkey)
+        .is_ok_and(|key| schnorr::Signature::from_byte_array(signature).verify(message, &key).is_ok())
+}
+
+/// The compressed public key of a secret key.
+pub fn public_key(secret: &[u8]) -> Result<[u8; 33], Error> {
+    let mut secret = secret_key(secret)?;
+    let public = PublicKey::from_secret_key(&secret).serialize();
+    secret.non_secure_erase();
+    Ok(public)
+}
+
+/// Signs with a context of its own, blinded once with fresh randomness. The crate's own `schnorr::sign_*` blinds a
+/// global context again after each signature, which doubles the cost.
+pub struct Signer {
+    context: Secp256k1<SignOnly>,
+    keypair: Keypair,
+}
+
+impl Signer {
+    /// A signer for a secret key of 32 bytes.
+    pub fn new(secret: &[u8]) -> Result<Self, Error> {
+        let keypair =
+            Keypair::from_secret_bytes(array(secret, "a secret key")?).map_err(|_| Error::SecretKey)?;
+        let mut context = Secp256k1::signing_only();
+        context.seeded_randomize(&random()?);
+        Ok(Self { context, keypair })
+    }
+
+    /// The x-only public key.
+    #[must_use]
+    pub fn pubkey(&self) -> [u8; 32] {
+        self.keypair.x_only_public_key().0.to_byte_array()
+    }
+
+    /// A BIP-340 signature of a message of any length with the given auxiliary randomness.
+    #[must_use]
+    pub fn sign(&self, message: &[u8], aux: &[u8; 32]) -> [u8; 64] {
+        let mut signature = [0; 64];
+        let extra = ffi::SchnorrSigExtraParams::new(None, aux.as_ptr().cast::<c_void>());
+        // SAFETY: the context and the keypair live as long as `self`; `signature` has the 64 bytes that are written,
+        // `message` the length given, and `aux` the 32 bytes that the default nonce function (None) reads.
+        let done = unsafe {
+            ffi::secp256k1_schnorrsig_sign_custom(
+                self.context.ctx().as_ptr(),
+                signature.as_mut_ptr(),
+                message.as_ptr(),
+                message.len(),
+                self.keypair.as_c_ptr(),
+                &raw const extra,
+            )
+        };
+        // libsecp256k1 fails only when the nonce function does, and the default one cannot.
+        assert_eq!(done, 1, "libsecp256k1 refused to sign with a valid keypair");
+        signature
+    }
+}
+
+impl Drop for Signer {
+    fn drop(&mut self) {
+        self.keypair.non_secure_erase();
+    }
+}

@@ -1,0 +1,13 @@
+//! Events, keys, NIP-44 and BOLT11 of Pylon: bytes in, bytes out, no Python and no I/O.
+
+pub mod bip32;
+pub mod bolt11;
+mod canonical;
+pub mod error;
+pub mod event;
+mod json;
+pub mod keys;
+pub mod nip44;
+pub mod seal;
+
+pub use error::Error;

@@ -1,0 +1,107 @@
+"""What all commands share: the context, `--json`, and how an error is shown (one sentence, the right exit status, no traceback)."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from typing import ParamSpec, TypeVar
+
+import click
+import msgspec
+import orjson
+import uvloop
+from rich.console import Console
+
+from pylon.config import Config, Home, load
+from pylon.errors import PylonError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, soft_wrap=True)
+
+
+class Context(msgspec.Struct):
+    """The home that the command line chose."""
+
+    home: Home
+
+    def config(self) -> Config:
+        """config.toml of the home. Raises ConfigError."""
+        return load(self.home.config)
+
+
+pass_context = click.make_pass_decorator(Context)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout; logs go to stderr.")
+
+
+def show_json(document: object) -> None:
+    """Print one JSON document."""
+    sys.stdout.buffer.write(orjson.dumps(msgspec.to_builtins(document), option=orjson.OPT_APPEND_NEWLINE))
+    sys.stdout.flush()
+
+
+def error_document(error: PylonError) -> dict[str, object]:
+    """The `error` member of a JSON document."""
+    return {"code": error.code, "message": error.message, "hint": error.hint}
+
+
+def fail(error: PylonError, *, as_json: bool, document: dict[str, object] | None = None) -> int:
+    """Show `error` and return its exit status. `document` is what was achieved all the same (exits 9 and 10)."""
+    if as_json:
+        show_json({**(document or {}), "error": error_document(error)})
+    else:
+        err.print(f"[bold red]Error:[/] {_plain(error.message)}", soft_wrap=True)
+        if error.hint:
+            err.print(f"  {_plain(error.hint)}", soft_wrap=True)
+    return error.exit_status
+
+
+def _plain(text: str) -> str:
+    """Text from anywhere, safe for a terminal: control characters are shown, not obeyed; markup is not read."""
+    return printable(text).replace("[", "\\[")
+
+
+def printable(text: str) -> str:
+    """`text` without the control characters that could drive a terminal (line breaks and tabs stay)."""
+    return "".join(c if c in "\n\t" or not (ord(c) < 32 or 127 <= ord(c) < 160) else repr(c)[1:-1] for c in text)
+
+
+def run(main: Callable[[], Coroutine[None, None, R]]) -> R:
+    """Run `main` on uvloop."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main())
+
+
+def command(function: Callable[P, int | None]) -> Callable[P, None]:
+    """Turn a function that raises PylonError into one that shows it and exits. Its `as_json` argument, if any, is honoured."""
+
+    @functools.wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        as_json = bool(kwargs.get("as_json"))
+        try:
+            status = function(*args, **kwargs) or 0
+        except PylonError as error:
+            status = fail(error, as_json=as_json)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except BrokenPipeError:
+            # The reader of our output has left (`pylon job list | head`): nothing more can be said to it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            status = 1
+        except Exception as error:  # the last door: a person gets a sentence, the log gets the traceback
+            logging.getLogger("pylon").debug("unexpected", exc_info=True)
+            if os.environ.get("PYLON_DEBUG"):
+                raise
+            status = fail(
+                PylonError(f"unexpected {type(error).__name__}: {error}", hint="run again with PYLON_DEBUG=1 for the traceback"),
+                as_json=as_json,
+            )
+        sys.exit(status)
+
+    return wrapped

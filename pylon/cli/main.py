@@ -1,0 +1,53 @@
+"""The command `pylon`: its groups, the home, the version."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+
+import click
+
+from pylon import __version__
+from pylon.cli.common import Context
+from pylon.config import Home
+
+COMMANDS = {
+    "init": "pylon.cli.identity:init",
+    "start": "pylon.cli.daemon:start",
+    "stop": "pylon.cli.daemon:stop",
+    "status": "pylon.cli.daemon:status",
+    "job": "pylon.cli.job:job",
+    "wallet": "pylon.cli.wallet:wallet",
+    "earnings": "pylon.cli.earnings:earnings",
+    "infer": "pylon.cli.infer:infer",
+    "models": "pylon.cli.models:models",
+    "doctor": "pylon.cli.doctor:doctor",
+    "nexus": "pylon.cli.nexus:nexus",
+}
+
+
+class Lazy(click.Group):
+    """Imports a command when it is used, so that `pylon --version` does not load engines and wallets."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, name = COMMANDS[cmd_name].split(":")
+        found: click.Command = getattr(importlib.import_module(module), name)
+        return found
+
+
+@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--home", metavar="DIR", help="The home of this identity (default: PYLON_HOME, or ~/.pylon).")
+@click.option("-v", "--verbose", is_flag=True, help="Log more, to stderr.")
+@click.version_option(__version__, prog_name="pylon")
+@click.pass_context
+def main(ctx: click.Context, home: str | None, verbose: bool) -> None:
+    """Sell and buy answers of language models over Nostr and Lightning."""
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    ctx.obj = Context(home=Home.find(home))

@@ -1,0 +1,321 @@
+"""NIP-90, Data Vending Machines (https://github.com/nostr-protocol/nips/blob/master/90.md): the only file that knows job tags.
+
+Tolerant in what is read, exact in what is written. Where practice left the text (type `prompt`, tags `top-k`, prose in `content`), the
+reader accepts it. Encryption is NIP-44 where the text still says NIP-04.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+import orjson
+
+from pylon.errors import DecryptError, WireError
+from pylon.nostr.event import Draft, Event, Tags, VerifiedEvent, encode
+from pylon.units import MAX_MSAT, Msat
+
+TEXT_GENERATION = 5050
+FEEDBACK = 7000
+RESULT_OFFSET = 1000
+INPUT_TYPES = ("text", "url", "event", "job")
+
+Encrypt = Callable[[str], str]
+Decrypt = Callable[[str], str]
+
+
+class JobError(WireError):
+    """A job that cannot be served: `code` is a word of `CODES`, the text one sentence. It goes back in feedback `error`."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+BAD_REQUEST = "BAD_REQUEST"
+INVALID_PARAMETER = "INVALID_PARAMETER"
+RATE_LIMITED = "RATE_LIMITED"
+SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
+UNAUTHORIZED = "UNAUTHORIZED"
+PAYMENT_FAILED = "PAYMENT_FAILED"
+PAYMENT_TIMEOUT = "PAYMENT_TIMEOUT"
+POLICY_VIOLATION = "POLICY_VIOLATION"
+CODES = (
+    BAD_REQUEST, INVALID_PARAMETER, RATE_LIMITED, SERVICE_UNAVAILABLE, UNAUTHORIZED, PAYMENT_FAILED, PAYMENT_TIMEOUT, POLICY_VIOLATION,
+)
+
+
+class Input(msgspec.Struct, frozen=True):
+    """One `i` tag: `["i", data, type, relay?, marker?]`."""
+
+    data: str
+    type: str = "text"
+    relay: str = ""
+    marker: str = ""
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What a request asks for, whoever wrote it. `bid` is the most the customer will pay (msat), None where it is not said."""
+
+    kind: int
+    inputs: tuple[Input, ...]
+    params: tuple[tuple[str, ...], ...] = ()
+    output: str = ""
+    bid: Msat | None = None
+    relays: tuple[str, ...] = ()
+    providers: tuple[str, ...] = ()
+    encrypted: bool = False
+    expiration: int | None = None
+
+    def param(self, *names: str) -> str | None:
+        """The first value of the first parameter that has one of these names (`top_k` also reads `top-k`)."""
+        return next((p[1] for name in names for p in self.params if len(p) > 1 and p[0].replace("-", "_") == name), None)
+
+
+class Feedback(msgspec.Struct, frozen=True):
+    """One event of kind 7000. `amount` is in msat, None where it is not a number; `bolt11` whatever stands behind it, unchecked."""
+
+    request: str
+    customer: str
+    status: str
+    extra: str = ""
+    amount: Msat | None = None
+    bolt11: str = ""
+    content: str = ""
+    encrypted: bool = False
+
+
+class Result(msgspec.Struct, frozen=True):
+    """One event of kind 6000-6999. `content` is still ciphertext where `encrypted`."""
+
+    kind: int
+    request: str
+    customer: str
+    content: str
+    amount: Msat | None = None
+    bolt11: str = ""
+    model: str = ""
+    encrypted: bool = False
+
+
+def read_msat(text: str) -> Msat | None:
+    """An amount from the wire: plain decimal digits, at most all bitcoin; anything else (`100_000`, -1, 1.5) is None."""
+    if not re.fullmatch(r"[0-9]{1,20}", text, re.ASCII):
+        return None
+    value = int(text)
+    return Msat(value) if value <= MAX_MSAT else None
+
+
+def read_expiration(event: Event) -> int | None:
+    """NIP-40: the time after which the event is void, or None."""
+    for text in event.values("expiration"):
+        if re.fullmatch(r"[0-9]{1,12}", text, re.ASCII):
+            return int(text)
+    return None
+
+
+def read_request(event: Event, decrypt: Decrypt | None = None) -> Request:
+    """Read a request of kind 5000-5999. `decrypt` opens `content` where the request is encrypted (raising DecryptError).
+
+    Raises JobError(BAD_REQUEST) for what cannot be served whatever the price.
+    """
+    tags: Sequence[Sequence[str]] = event.tags
+    encrypted = event.first("encrypted") is not None
+    if encrypted:
+        if decrypt is None:
+            raise JobError(BAD_REQUEST, "an encrypted request names one provider in a p tag")
+        try:
+            tags = [*tags, *_hidden_tags(decrypt(event.content))]
+        except DecryptError as error:
+            raise JobError(BAD_REQUEST, "the request cannot be decrypted (NIP-44 version 2 is spoken here)") from error
+    inputs = tuple(_input(tag) for tag in tags if len(tag) > 1 and tag[0] == "i")
+    if not inputs and not encrypted and event.content:
+        inputs = (Input(event.content),)  # seen in practice: the prompt as prose in `content`
+    return Request(
+        kind=event.kind,
+        inputs=inputs,
+        params=tuple(tuple(tag[1:]) for tag in tags if len(tag) > 1 and tag[0] == "param"),
+        output=next((tag[1] for tag in tags if len(tag) > 1 and tag[0] == "output"), ""),
+        bid=next((read_msat(value) for value in event.values("bid")), None),
+        relays=next((tuple(tag[1:]) for tag in event.tags if tag and tag[0] == "relays"), ()),
+        providers=event.values("p"),
+        encrypted=encrypted,
+        expiration=read_expiration(event),
+    )
+
+
+def _input(tag: Sequence[str]) -> Input:
+    kind = tag[2] if len(tag) > 2 and tag[2] else "text"
+    kind = "text" if kind == "prompt" else kind
+    return Input(tag[1], kind, tag[3] if len(tag) > 3 else "", tag[4] if len(tag) > 4 else "")
+
+
+def _hidden_tags(text: str) -> list[list[str]]:
+    try:
+        return msgspec.json.decode(text, type=list[list[str]])
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise JobError(BAD_REQUEST, "the decrypted content is not a list of tags") from error
+
+
+def write_request(request: Request, *, created_at: int, salt: bytes, encrypt: Encrypt | None = None) -> Draft:
+    """A request of ours. `salt` (8 random bytes) keeps equal prompts of one second apart; `encrypt` hides `i` and `param` tags."""
+    hidden: list[list[str]] = []
+    for item in request.inputs:
+        tail = [item.relay, item.marker]
+        while tail and not tail[-1]:
+            tail.pop()
+        hidden.append(["i", item.data, item.type, *tail])
+    hidden_params = [["param", *param] for param in request.params]
+    tags: list[list[str]] = []
+    content = ""
+    if encrypt is None:
+        tags += hidden
+    if request.output:
+        tags.append(["output", request.output])
+    if encrypt is None:
+        tags += hidden_params
+    else:
+        content = encrypt(orjson.dumps(hidden + hidden_params).decode())
+    if request.bid is not None:
+        tags.append(["bid", str(request.bid)])
+    if request.relays:
+        tags.append(["relays", *request.relays])
+    tags += [["p", provider] for provider in request.providers]
+    if encrypt is not None:
+        tags.append(["encrypted"])
+    tags.append(["salt", salt.hex()])
+    if request.expiration is not None:
+        tags.append(["expiration", str(request.expiration)])
+    return Draft(kind=request.kind, created_at=created_at, content=content, tags=_freeze(tags))
+
+
+def read_feedback(event: Event) -> Feedback:
+    """Read an event of kind 7000. Raises WireError where it names no request."""
+    request = _one_id(event)
+    status = event.first("status") or ("status", "")
+    amount = event.first("amount") or ("amount", "")
+    return Feedback(
+        request=request,
+        customer=next(iter(event.values("p")), ""),
+        status=status[1] if len(status) > 1 else "",
+        extra=" ".join(status[2:]),
+        amount=read_msat(amount[1]) if len(amount) > 1 else None,
+        bolt11=amount[2] if len(amount) > 2 else "",
+        content=event.content,
+        encrypted=event.first("encrypted") is not None,
+    )
+
+
+def read_result(event: Event) -> Result:
+    """Read an event of kind 6000-6999. Raises WireError where it names no request."""
+    amount = event.first("amount") or ("amount", "")
+    return Result(
+        kind=event.kind,
+        request=_one_id(event),
+        customer=next(iter(event.values("p")), ""),
+        content=event.content,
+        amount=read_msat(amount[1]) if len(amount) > 1 else None,
+        bolt11=amount[2] if len(amount) > 2 else "",
+        model=next(iter(event.values("model")), ""),
+        encrypted=event.first("encrypted") is not None,
+    )
+
+
+def _one_id(event: Event) -> str:
+    for value in event.values("e"):
+        if re.fullmatch(r"[0-9a-f]{64}", value):
+            return value
+    raise WireError("no e tag with the id of a request")
+
+
+def write_feedback(
+    request: VerifiedEvent,
+    status: str,
+    *,
+    created_at: int,
+    extra: str = "",
+    amount: Msat | None = None,
+    bolt11: str = "",
+    content: str = "",
+    encrypted: bool = False,
+    expiration: int | None = None,
+) -> Draft:
+    """Feedback on `request`. `content` is already ciphertext where `encrypted`."""
+    tags: list[list[str]] = [["status", status, extra] if extra else ["status", status], ["e", request.id], ["p", request.pubkey]]
+    if amount is not None:
+        tags.append(["amount", str(amount), bolt11] if bolt11 else ["amount", str(amount)])
+    if encrypted:
+        tags.append(["encrypted"])
+    if expiration is not None:
+        tags.append(["expiration", str(expiration)])
+    return Draft(kind=FEEDBACK, created_at=created_at, content=content, tags=_freeze(tags))
+
+
+def write_result(
+    request: VerifiedEvent, content: str, *, created_at: int, model: str, amount: Msat | None = None, bolt11: str = "", encrypted: bool = False
+) -> Draft:
+    """The result of `request`. An encrypted one carries `encrypted` and neither `i` nor the readable request."""
+    tags: list[list[str]] = []
+    if encrypted:
+        tags.append(["encrypted"])
+    else:
+        tags.append(["request", encode(request).decode()])
+        tags += [list(tag) for tag in request.tags if tag and tag[0] == "i"]
+    tags += [["e", request.id], ["p", request.pubkey]]
+    if amount is not None:
+        tags.append(["amount", str(amount), bolt11] if bolt11 else ["amount", str(amount)])
+    tags.append(["status", "success"])
+    if model:
+        tags.append(["model", model])
+    return Draft(kind=request.kind + RESULT_OFFSET, created_at=created_at, content=content, tags=_freeze(tags))
+
+
+def write_cancel(request: Event, *, created_at: int) -> Draft:
+    """NIP-09: the author withdraws a job. `k` and `p` let providers subscribe to it."""
+    tags = [["e", request.id], ["k", str(request.kind)], *(["p", provider] for provider in request.values("p"))]
+    return Draft(kind=5, created_at=created_at, tags=_freeze(tags))
+
+
+def error_extra(code: str, message: str) -> str:
+    """The third element of the status tag of an error: `CODE: sentence`."""
+    return f"{code}: {message}"
+
+
+def read_error(feedback: Feedback) -> tuple[str, str]:
+    """Code and sentence of an error feedback; a stranger's own words get the code `ERROR`."""
+    head, _, tail = feedback.extra.partition(": ")
+    if head in CODES and tail:
+        return head, tail
+    return "ERROR", feedback.extra or feedback.content
+
+
+def _freeze(tags: Sequence[Sequence[str]]) -> Tags:
+    return tuple(tuple(tag) for tag in tags)
+
+
+def prompt_text(request: Request) -> str:
+    """The text of all text inputs, in order, joined by a blank line. Raises JobError for inputs that would need a fetch, or none."""
+    if not request.inputs:
+        raise JobError(BAD_REQUEST, "there is no input: an i tag with the prompt is needed")
+    for item in request.inputs:
+        if item.type != "text":
+            raise JobError(BAD_REQUEST, f"inputs of type {item.type[:20]!r} are not served here, only text")
+    text = "\n\n".join(item.data for item in request.inputs)
+    if not text.strip():
+        raise JobError(BAD_REQUEST, "the prompt is empty")
+    return text
+
+
+def number(request: Request, names: Sequence[str], low: float, high: float) -> float | None:
+    """A numeric parameter, or None where it is absent. Raises JobError(INVALID_PARAMETER) outside low..high."""
+    text = request.param(*names)
+    if text is None:
+        return None
+    if not re.fullmatch(r"-?[0-9]{1,12}(\.[0-9]{1,12})?", text, re.ASCII) or not low <= float(text) <= high:
+        raise JobError(INVALID_PARAMETER, f"{names[0]} must be a number from {low:g} to {high:g}")
+    return float(text)
+
+
+KindNames: Mapping[int, str] = {TEXT_GENERATION: "text generation"}
