@@ -12,6 +12,9 @@ from typing import Protocol
 import msgspec
 
 from pylon.errors import NoBackend
+from pylon.market.prompt import Prompt
+
+__all__ = ["Backend", "BackendBroken", "BackendBusy", "Chunk", "Model", "Prompt", "Usage"]
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -21,19 +24,6 @@ class Model(msgspec.Struct, frozen=True):
     context: int
     loaded: bool
     slots: int = 1
-
-
-class Prompt(msgspec.Struct, frozen=True):
-    """What is asked. `max_tokens` bounds the answer; sampling values are None where the asker left them open."""
-
-    text: str
-    model: str = ""
-    """Empty: the backend's default."""
-    max_tokens: int = 512
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    seed: int | None = None
 
 
 class Usage(msgspec.Struct, frozen=True):

@@ -1,0 +1,67 @@
+"""What a model is asked, and how a kind of job becomes it.
+
+A job kind is a small record and two functions: `read` turns a request into a `Prompt`, `write` turns the model's text into the content of
+the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from pylon.nostr.nip90 import RESULT_OFFSET, TEXT_GENERATION, Request, number, prompt_text
+
+DEFAULT_MAX_TOKENS = 512
+MOST_TOKENS = 1_000_000
+
+
+class Prompt(msgspec.Struct, frozen=True):
+    """What is asked. `max_tokens` bounds the answer; sampling values are None where the asker left them open."""
+
+    text: str
+    model: str = ""
+    """Empty: the backend's default."""
+    max_tokens: int = DEFAULT_MAX_TOKENS
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    seed: int | None = None
+
+
+class JobKind(msgspec.Struct, frozen=True):
+    """One kind of job. `read` raises nip90.JobError for a request that cannot be served."""
+
+    request: int
+    name: str
+    read: Callable[[Request], Prompt]
+    write: Callable[[str], str] = str
+
+    @property
+    def result(self) -> int:
+        """NIP-90: "Result kind is always 1000 higher than the request kind"."""
+        return self.request + RESULT_OFFSET
+
+
+def read_sampling(request: Request, text: str) -> Prompt:
+    """The parameters of kind 5050 around `text`; a wish for more tokens than a model can have is read as the most."""
+    tokens = number(request, ("max_tokens",), 1, 1e12)
+    top_k = number(request, ("top_k",), 0, 100_000)
+    seed = number(request, ("seed",), 0, 2**32 - 1)
+    return Prompt(
+        text=text,
+        model=request.param("model") or "",
+        max_tokens=DEFAULT_MAX_TOKENS if tokens is None else min(int(tokens), MOST_TOKENS),
+        temperature=number(request, ("temperature",), 0, 2),
+        top_p=number(request, ("top_p",), 0, 1),
+        top_k=None if top_k is None else int(top_k),
+        seed=None if seed is None else int(seed),
+    )
+
+
+def _text_generation(request: Request) -> Prompt:
+    return read_sampling(request, prompt_text(request))
+
+
+KINDS: dict[int, JobKind] = {TEXT_GENERATION: JobKind(TEXT_GENERATION, "text generation", _text_generation)}
+"""The kinds that this version serves, by request kind."""
