@@ -1,0 +1,309 @@
+//! The Python face of `pylon-core`: module `pylon._native.core`, described in `pylon/_native/core.pyi`. Bytes in, bytes
+//! out; every error of the core becomes one `ValueError`.
+
+use pylon_core::{Error, bip32, bolt11, error, event, keys, nip44, seal};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+use std::cell::RefCell;
+
+type Result<T> = std::result::Result<T, Fault>;
+
+/// An error of the core or of Python on its way out: the one place where errors are mapped.
+enum Fault {
+    Core(Error),
+    Python(PyErr),
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Fault::Core(error)
+    }
+}
+
+impl From<PyErr> for Fault {
+    fn from(error: PyErr) -> Self {
+        Fault::Python(error)
+    }
+}
+
+impl From<Fault> for PyErr {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Core(error) => PyValueError::new_err(error.to_string()),
+            Fault::Python(error) => error,
+        }
+    }
+}
+
+/// A Python integer; one that does not fit is a wrong value, not an overflow.
+fn integer(value: &Bound<'_, PyAny>, what: &'static str) -> Result<i64> {
+    value.extract::<i64>().map_err(|error| {
+        if error.is_instance_of::<pyo3::exceptions::PyOverflowError>(value.py()) {
+            Fault::Core(Error::Event(what))
+        } else {
+            Fault::Python(error)
+        }
+    })
+}
+
+/// Calls `f` with each item; lists and tuples without making an iterator.
+fn each<'py>(items: &Bound<'py, PyAny>, mut f: impl FnMut(&Bound<'py, PyAny>) -> Result<()>) -> Result<()> {
+    if let Ok(list) = items.cast::<PyList>() {
+        list.iter().try_for_each(|item| f(&item))
+    } else if let Ok(tuple) = items.cast::<PyTuple>() {
+        tuple.iter_borrowed().try_for_each(|item| f(&item))
+    } else if items.is_instance_of::<PyString>() {
+        // A string is a sequence of strings, and never meant as one.
+        Err(Fault::Python(PyTypeError::new_err("tags are a sequence of sequences of strings")))
+    } else {
+        items.try_iter()?.try_for_each(|item| f(&item?))
+    }
+}
+
+#[pyfunction]
+#[pyo3(signature = (pubkey, created_at, kind, tags, content, /))]
+fn event_id<'py>(
+    py: Python<'py>,
+    pubkey: &str,
+    created_at: &Bound<'py, PyAny>,
+    kind: &Bound<'py, PyAny>,
+    tags: &Bound<'py, PyAny>,
+    content: &str,
+) -> Result<Bound<'py, PyBytes>> {
+    thread_local! {
+        static BUFFER: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(4096));
+    }
+    let created_at = integer(created_at, "the created_at of an event is 0 at least and 2^53 at most")?;
+    let kind = integer(kind, "the kind of an event is 0 at least and 65535 at most")?;
+    // Taken out while in use: iterating `tags` may run Python code that comes here again.
+    let mut buffer = BUFFER.take();
+    let mut canonical = event::Canonical::new(&mut buffer, pubkey, created_at, kind)?;
+    each(tags, |tag| {
+        canonical.tag();
+        each(tag, |value| {
+            canonical.value(value.cast::<PyString>().map_err(PyErr::from)?.to_str()?);
+            Ok(())
+        })
+    })?;
+    let id = canonical.id(content);
+    if buffer.capacity() <= 1 << 20 {
+        BUFFER.set(buffer);
+    }
+    Ok(PyBytes::new(py, &id))
+}
+
+#[pyfunction]
+#[pyo3(signature = (events, /))]
+fn check_events<'py>(py: Python<'py>, events: &Bound<'py, PyList>) -> Result<Bound<'py, PyBytes>> {
+    let held = events
+        .iter()
+        .map(|event| Ok(PyBackedBytes::from(event.cast_into::<PyBytes>().map_err(PyErr::from)?)))
+        .collect::<Result<Vec<_>>>()?;
+    let codes = py.detach(|| event::check_all(&held));
+    Ok(PyBytes::new(py, &codes))
+}
+
+#[pyfunction]
+#[pyo3(signature = (pubkey, signature, message, /))]
+fn verify(py: Python<'_>, pubkey: &[u8], signature: &[u8], message: &[u8]) -> Result<bool> {
+    let pubkey = error::array(pubkey, "a public key")?;
+    let signature = error::array(signature, "a signature")?;
+    Ok(py.detach(|| keys::verify(pubkey, signature, message)))
+}
+
+#[pyfunction]
+#[pyo3(signature = (secret, /))]
+fn public_key<'py>(py: Python<'py>, secret: &[u8]) -> Result<Bound<'py, PyBytes>> {
+    Ok(PyBytes::new(py, &keys::public_key(secret)?))
+}
+
+#[pyfunction]
+#[pyo3(signature = (seed, path, /))]
+fn bip32_derive<'py>(py: Python<'py>, seed: &[u8], path: &str) -> Result<Bound<'py, PyBytes>> {
+    Ok(PyBytes::new(py, &bip32::derive(seed, path)?))
+}
+
+/// A BIP-340 signer with its own blinded context.
+#[pyclass(frozen, module = "pylon._native.core")]
+struct Signer(keys::Signer);
+
+#[pymethods]
+impl Signer {
+    #[new]
+    #[pyo3(signature = (secret, /))]
+    fn new(secret: &[u8]) -> Result<Self> {
+        Ok(Self(keys::Signer::new(secret)?))
+    }
+
+    #[getter]
+    fn pubkey<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.0.pubkey())
+    }
+
+    #[pyo3(signature = (message, aux=None, /))]
+    fn sign<'py>(&self, py: Python<'py>, message: &[u8], aux: Option<&[u8]>) -> Result<Bound<'py, PyBytes>> {
+        let aux = match aux {
+            Some(aux) => error::array(aux, "auxiliary randomness")?,
+            None => error::random()?,
+        };
+        Ok(PyBytes::new(py, &self.0.sign(message, &aux)))
+    }
+}
+
+#[pyfunction]
+#[pyo3(signature = (secret, pubkey, /))]
+fn nip44_conversation_key<'py>(py: Python<'py>, secret: &[u8], pubkey: &[u8]) -> Result<Bound<'py, PyBytes>> {
+    Ok(PyBytes::new(py, &nip44::conversation_key(secret, pubkey)?))
+}
+
+#[pyfunction]
+#[pyo3(signature = (conversation_key, plaintext, nonce=None, /))]
+fn nip44_encrypt(py: Python<'_>, conversation_key: &[u8], plaintext: &[u8], nonce: Option<&[u8]>) -> Result<String> {
+    Ok(match nonce {
+        Some(nonce) => py.detach(|| nip44::encrypt(conversation_key, plaintext, nonce))?,
+        None => {
+            let nonce: [u8; 32] = error::random()?;
+            py.detach(|| nip44::encrypt(conversation_key, plaintext, &nonce))?
+        }
+    })
+}
+
+#[pyfunction]
+#[pyo3(signature = (conversation_key, payload, /))]
+fn nip44_decrypt<'py>(py: Python<'py>, conversation_key: &[u8], payload: &str) -> Result<Bound<'py, PyBytes>> {
+    let plaintext = py.detach(|| nip44::decrypt(conversation_key, payload))?;
+    Ok(PyBytes::new(py, &plaintext))
+}
+
+/// A decoded BOLT11 invoice.
+#[pyclass(frozen, module = "pylon._native.core")]
+struct Bolt11(bolt11::Invoice);
+
+#[pymethods]
+impl Bolt11 {
+    #[getter]
+    fn currency(&self) -> &'static str {
+        self.0.currency
+    }
+    #[getter]
+    fn amount_msat(&self) -> Option<u64> {
+        self.0.amount_msat
+    }
+    #[getter]
+    fn timestamp(&self) -> u64 {
+        self.0.timestamp
+    }
+    #[getter]
+    fn expiry(&self) -> u64 {
+        self.0.expiry
+    }
+    #[getter]
+    fn payment_hash<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.0.payment_hash)
+    }
+    #[getter]
+    fn payment_secret<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.0.payment_secret)
+    }
+    #[getter]
+    fn payee<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.0.payee)
+    }
+    #[getter]
+    fn description(&self) -> Option<&str> {
+        self.0.description.as_deref()
+    }
+    #[getter]
+    fn description_hash<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        self.0.description_hash.map(|hash| PyBytes::new(py, &hash))
+    }
+    #[getter]
+    fn min_final_cltv_expiry(&self) -> u64 {
+        self.0.min_final_cltv_expiry
+    }
+    #[getter]
+    fn fallback_addresses(&self) -> Vec<String> {
+        self.0.fallback_addresses.clone()
+    }
+    #[getter]
+    fn route_hints(&self) -> usize {
+        self.0.route_hints
+    }
+}
+
+#[pyfunction]
+#[pyo3(signature = (invoice, /))]
+fn bolt11_decode(py: Python<'_>, invoice: &str) -> Result<Bolt11> {
+    Ok(Bolt11(py.detach(|| bolt11::decode(invoice))?))
+}
+
+#[pyfunction]
+#[pyo3(signature = (
+    secret, currency, amount_msat, payment_hash, payment_secret, description, timestamp, expiry, min_final_cltv_expiry, /
+))]
+#[expect(clippy::too_many_arguments, reason = "the signature of core.pyi")]
+fn bolt11_encode(
+    secret: &[u8],
+    currency: &str,
+    amount_msat: Option<u64>,
+    payment_hash: &[u8],
+    payment_secret: &[u8],
+    description: &str,
+    timestamp: u64,
+    expiry: u64,
+    min_final_cltv_expiry: u64,
+) -> Result<String> {
+    let draft = bolt11::Draft {
+        currency,
+        amount_msat,
+        payment_hash,
+        payment_secret,
+        description,
+        timestamp,
+        expiry,
+        min_final_cltv_expiry,
+    };
+    Ok(bolt11::encode(secret, &draft)?)
+}
+
+#[pyfunction(name = "seal")]
+#[pyo3(signature = (key, nonce, plaintext, aad, /))]
+fn seal_<'py>(py: Python<'py>, key: &[u8], nonce: &[u8], plaintext: &[u8], aad: &[u8]) -> Result<Bound<'py, PyBytes>> {
+    Ok(PyBytes::new(py, &seal::seal(key, nonce, plaintext, aad)?))
+}
+
+#[pyfunction]
+#[pyo3(signature = (key, nonce, ciphertext, aad, /))]
+fn unseal<'py>(
+    py: Python<'py>,
+    key: &[u8],
+    nonce: &[u8],
+    ciphertext: &[u8],
+    aad: &[u8],
+) -> Result<Bound<'py, PyBytes>> {
+    Ok(PyBytes::new(py, &seal::unseal(key, nonce, ciphertext, aad)?))
+}
+
+/// What the Rust extension offers.
+#[pymodule]
+mod core {
+    #[pymodule_export]
+    use super::{
+        Bolt11, Signer, bip32_derive, bolt11_decode, bolt11_encode, check_events, event_id, nip44_conversation_key,
+        nip44_decrypt, nip44_encrypt, public_key, seal_, unseal, verify,
+    };
+    use super::{Bound, PyModule, PyModuleMethods, PyResult, event};
+
+    #[pymodule_init]
+    fn init(m: &Bound<'_, PyModule>) -> PyResult<()> {
+        m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        m.add("BUILD_PROFILE", option_env!("PYLON_RUST_PROFILE").unwrap_or("release"))?;
+        m.add("OK", event::OK)?;
+        m.add("SYNTAX", event::SYNTAX)?;
+        m.add("BAD_ID", event::BAD_ID)?;
+        m.add("BAD_SIGNATURE", event::BAD_SIGNATURE)?;
+        m.add("BAD_UTF8", event::BAD_UTF8)
+    }
+}
