@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Final
-from urllib.parse import urlsplit
 
 from pylon.errors import WireError
 from pylon.nostr.event import Draft, VerifiedEvent
+from pylon.nostr.relay_url import normalize_url
 
 AUTH: Final = 22242
 WINDOW: Final = 600
 """Seconds. "the event created_at is close (e.g. within ~10 minutes) of the current time" """
-
-_DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
 
 
 class AuthRefused(WireError):
@@ -36,28 +34,7 @@ def check_auth(event: VerifiedEvent, challenge: str, urls: Iterable[str], now: i
         raise AuthRefused("created_at is more than 10 minutes away from now")
     if (event.first("challenge") or ("challenge",))[1:2] != (challenge,):  # "that the challenge tag matches the challenge sent before"
         raise AuthRefused("challenge mismatch")
-    relay = (event.first("relay") or ("relay",))[1:2]  # "that the relay tag matches the relay URL"
+    # "that the relay tag matches the relay URL: URL normalization techniques can be applied"
+    relay = (event.first("relay") or ("relay",))[1:2]
     if not relay or normalize_url(relay[0]) not in {normalize_url(url) for url in urls} - {None}:
         raise AuthRefused("relay mismatch")
-
-
-def normalize_url(url: str) -> str | None:
-    """A relay's address in one spelling: scheme and host in lower case, without default port, trailing slash and fragment; else None.
-
-    "URL normalization techniques can be applied." The path stays as it is.
-    """
-    if not url.isprintable() or " " in url:
-        return None
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return None
-    scheme = parts.scheme.lower()
-    host = (parts.hostname or "").rstrip(".")
-    if scheme not in _DEFAULT_PORTS or not host or "@" in parts.netloc:
-        return None
-    if ":" in host:
-        host = f"[{host}]"
-    place = host if port in (None, _DEFAULT_PORTS[scheme]) else f"{host}:{port}"
-    return f"{scheme}://{place}{parts.path.rstrip('/')}" + (f"?{parts.query}" if parts.query else "")

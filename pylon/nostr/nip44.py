@@ -11,7 +11,10 @@ from pylon import _native
 from pylon.errors import DecryptError
 
 MAX_PAYLOAD: Final = 2**24
-"""Characters of base64 that are decrypted (about 12 MB of text). What a relay takes is far less; this bounds memory."""
+"""Characters of base64 that are decrypted. What a relay takes is far less; this bounds memory."""
+
+MAX_TEXT: Final = 10 * 2**20
+"""Bytes of UTF-8 that are encrypted: padded and in base64 they fit into MAX_PAYLOAD."""
 
 
 def conversation_key(secret: bytes, pubkey: bytes) -> bytes:
@@ -19,17 +22,20 @@ def conversation_key(secret: bytes, pubkey: bytes) -> bytes:
     return _native.nip44_conversation_key(secret, pubkey)
 
 
-def encrypt(key: bytes, text: str) -> str:
-    """`text` (not empty) as a payload in base64. ValueError for an empty text, a lone surrogate, or more than can be decrypted."""
+def encrypt(key: bytes, text: str, *, nonce: bytes | None = None) -> str:
+    """`text` as a payload in base64. ValueError for an empty text, a lone surrogate, or more than MAX_TEXT.
+
+    `nonce` (32 bytes) is for test vectors; it is random when None, and one that is used twice gives the texts away.
+    """
     plaintext = text.encode()
-    if len(plaintext) > MAX_PAYLOAD // 2:
-        raise ValueError(f"more than {MAX_PAYLOAD // 2} bytes cannot be encrypted")
-    return _native.nip44_encrypt(key, plaintext)
+    if len(plaintext) > MAX_TEXT:
+        raise ValueError(f"more than {MAX_TEXT} bytes cannot be encrypted")
+    return _native.nip44_encrypt(key, plaintext, nonce)
 
 
 def decrypt(key: bytes, payload: str) -> str:
     """The text in `payload`. Raises DecryptError, which is the same whatever was wrong."""
-    # "base64 payload length" is checked before it is decoded, so that a long payload costs nothing
+    # before anything is decoded, so that a long payload costs nothing
     if len(payload) > MAX_PAYLOAD:
         raise DecryptError
     try:

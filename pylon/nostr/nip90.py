@@ -14,6 +14,7 @@ import orjson
 
 from pylon.errors import DecryptError, WireError
 from pylon.nostr.event import Draft, Event, Tags, VerifiedEvent, encode
+from pylon.nostr.nip40 import expires_at
 from pylon.units import MAX_MSAT, Msat
 
 TEXT_GENERATION = 5050
@@ -108,14 +109,6 @@ def read_msat(text: str) -> Msat | None:
     return Msat(value) if value <= MAX_MSAT else None
 
 
-def read_expiration(event: Event) -> int | None:
-    """NIP-40: the time after which the event is void, or None."""
-    for text in event.values("expiration"):
-        if re.fullmatch(r"[0-9]{1,12}", text, re.ASCII):
-            return int(text)
-    return None
-
-
 def read_request(event: Event, decrypt: Decrypt | None = None) -> Request:
     """Read a request of kind 5000-5999. `decrypt` opens `content` where the request is encrypted (raising DecryptError).
 
@@ -142,7 +135,7 @@ def read_request(event: Event, decrypt: Decrypt | None = None) -> Request:
         relays=next((tuple(tag[1:]) for tag in event.tags if tag and tag[0] == "relays"), ()),
         providers=event.values("p"),
         encrypted=encrypted,
-        expiration=read_expiration(event),
+        expiration=expires_at(event),
     )
 
 
@@ -254,7 +247,14 @@ def write_feedback(
 
 
 def write_result(
-    request: VerifiedEvent, content: str, *, created_at: int, model: str, amount: Msat | None = None, bolt11: str = "", encrypted: bool = False
+    request: VerifiedEvent,
+    content: str,
+    *,
+    created_at: int,
+    model: str,
+    amount: Msat | None = None,
+    bolt11: str = "",
+    encrypted: bool = False,
 ) -> Draft:
     """The result of `request`. An encrypted one carries `encrypted` and neither `i` nor the readable request."""
     tags: list[list[str]] = []
