@@ -142,6 +142,8 @@ class BuyerJob(msgspec.Struct, frozen=True, kw_only=True):
     quote: Quote | None = None
     """The one that is being, or was, paid."""
     refusals: tuple[Refusal, ...] = ()
+    working: tuple[str, ...] = ()
+    """Providers that said `processing`."""
     posted_at: float | None = None
     paid_at: float | None = None
     answered_at: float | None = None

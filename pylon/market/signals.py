@@ -137,6 +137,12 @@ class Refused(Signal, frozen=True):
     trouble: Trouble
 
 
+class Working(Signal, frozen=True):
+    """Feedback `processing`: a provider computes without having asked for money."""
+
+    provider: str
+
+
 class Answered(Signal, frozen=True):
     """A result, decrypted where it had to be."""
 
