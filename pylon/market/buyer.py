@@ -238,7 +238,7 @@ def _row(rules: Mapping[type[Signal], Rule], *impossible: type[Signal]) -> Row:
 
 
 _PAYMENT = (Paid, PayFailed, PayUnknown)
-_OPEN = {
+_OPEN: Mapping[type[Signal], Rule] = {
     Quoted: leads(_quoted, S.DRAFT, S.POSTED, S.PAYING, S.FAILED),
     Refused: leads(_refused, S.DRAFT, S.POSTED, S.FAILED),
     Answered: leads(_answered_free, S.DRAFT, S.POSTED, S.DONE),
@@ -247,7 +247,7 @@ _OPEN = {
     Posted: leads(_posted, S.POSTED),
     Woke: leads(_woke_posted, S.DRAFT, S.POSTED, S.FAILED, S.EXPIRED),
 }
-_IN_FLIGHT = {
+_IN_FLIGHT: Mapping[type[Signal], Rule] = {
     Paid: leads(_paid, S.PAID, S.DONE),
     PayFailed: leads(_pay_failed, S.POSTED, S.PAYING, S.FAILED, S.EXPIRED),
     Quoted: leads(_quoted, S.PAYING, S.UNSURE),
@@ -255,7 +255,7 @@ _IN_FLIGHT = {
     Answered: leads(_kept, S.PAYING, S.UNSURE),
     Posted: leads(_posted, S.PAYING, S.UNSURE),
 }
-_LATE = {Answered: leads(_answered_late, S.DONE, S.LOST, S.WITHDRAWN)}
+_LATE: Mapping[type[Signal], Rule] = {Answered: leads(_answered_late, S.DONE, S.LOST, S.WITHDRAWN)}
 
 TABLE: Mapping[str, Row] = {
     S.DRAFT: _row({**_OPEN, NotPosted: leads(_not_posted, S.WITHDRAWN)}, *_PAYMENT),

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import msgspec
 
+from pylon.market.job import Trouble
 from pylon.market.prompt import KINDS, Prompt
 from pylon.market.signals import Accepted, Declined
-from pylon.market.job import Trouble
 from pylon.nostr import nip90
 from pylon.nostr.event import VerifiedEvent
 from pylon.nostr.nip90 import JobError, Request
