@@ -64,8 +64,8 @@ cdef class FrameListener(WSListener):
         if kind == WSMsgType.CLOSE:
             self._close_received(transport)
             return
-        if self.closing:
-            return  # RFC 6455 1.4: after a CLOSE, data is discarded
+        if self.closing or transport.is_close_frame_sent:
+            return  # whoever sent the CLOSE, we or picows' parser: nothing that comes after it is wanted
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
             self._refuse(WSCloseCode.PROTOCOL_ERROR, "a reserved bit is set")  # RFC 6455 5.2: no extension was negotiated
         elif kind == WSMsgType.TEXT:
