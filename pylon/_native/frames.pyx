@@ -64,8 +64,8 @@ cdef class FrameListener(WSListener):
         if kind == WSMsgType.CLOSE:
             self._close_received(transport)
             return
-        if self.closing or transport.is_close_frame_sent:
-            return  # whoever sent the CLOSE, we or picows' parser: nothing that comes after it is wanted
+        if self.closing:
+            return  # nothing that comes after our CLOSE is wanted
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
             self._refuse(WSCloseCode.PROTOCOL_ERROR, "a reserved bit is set")  # RFC 6455 5.2: no extension was negotiated
         elif kind == WSMsgType.TEXT:
@@ -84,6 +84,9 @@ cdef class FrameListener(WSListener):
                 # picows answers a PING itself and keeps the PONG that it waits for: if such a frame is the last of this
                 # read, nobody says so here.
                 self.flush_handle = self.loop.call_soon(self._flush)
+        if transport.is_close_frame_sent:
+            # By picows' parser, which reads one frame ahead: this frame was the last before the breach.
+            self.closing = True
 
     cpdef on_ws_disconnected(self, WSTransport transport):
         if self.ended:
