@@ -1,0 +1,56 @@
+"""What a session has to tell: one small value for each thing that a relay said and that matters (see `session`).
+
+`Eose` and `Notice` are the messages of NIP-01 themselves, told for subscriptions that are ours and texts that are short.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from pylon.nostr.message import Eose, Notice
+
+
+class EventArrived(msgspec.Struct, frozen=True):
+    """`raw` came for our subscription `sub`; nothing was checked. `id` (64 hex) was only peeked: a hint, see `message.peek_id`."""
+
+    sub: str
+    raw: bytes
+    id: str | None
+
+
+class SubscriptionClosed(msgspec.Struct, frozen=True):
+    """The relay ended a subscription. `final`: asking again on this connection is of no use."""
+
+    sub: str
+    reason: str
+    final: bool
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """The relay has our event."""
+
+    event_id: str
+    reason: str
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """The relay does not take our event; `reason` carries the prefix of NIP-01 where the relay gave one."""
+
+    event_id: str
+    reason: str
+
+
+class Authenticated(msgspec.Struct, frozen=True):
+    """The relay answered OK to our AUTH for `pubkey` (64 hex)."""
+
+    pubkey: str
+
+
+class AuthFailed(msgspec.Struct, frozen=True):
+    """The relay refused our AUTH for `pubkey` (64 hex), or we have no key at all (empty)."""
+
+    pubkey: str
+    reason: str
+
+
+Happening = EventArrived | Eose | SubscriptionClosed | Accepted | Rejected | Notice | Authenticated | AuthFailed

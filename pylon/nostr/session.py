@@ -1,0 +1,327 @@
+"""One conversation with one relay, without the socket: NIP-01 (https://github.com/nostr-protocol/nips/blob/master/01.md) and
+NIP-42 (https://github.com/nostr-protocol/nips/blob/master/42.md), the client's side.
+
+The session is told what happened (`opened`, `receive`, `closed`) and is asked what to say (`data_to_send`) and what it learned
+(`happenings`). It outlives its connections: subscriptions and unanswered events are said again on the next one.
+
+Hold and replay: what a relay refuses with `auth-required:` is held and said again once our AUTH was accepted, once for each message and
+challenge. Nothing waits for a time to pass, and a refusal after the replay is final, so there is no loop.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from pylon.errors import WireError
+from pylon.nostr import event as events
+from pylon.nostr import message as messages
+from pylon.nostr.authentication import Authentication, AuthPhase
+from pylon.nostr.bucket import Bucket
+from pylon.nostr.event import Signer, VerifiedEvent
+from pylon.nostr.filter import Filter
+from pylon.nostr.happening import Accepted, AuthFailed, EventArrived, Happening, Rejected, SubscriptionClosed
+from pylon.nostr.message import Challenge, Close, Closed, Deliver, Eose, Notice, Ok, Req
+from pylon.nostr.said import FINAL, Outgoing, Phase, Request, Said, prefix
+
+MAX_REASON: Final = 500
+"""Characters of a NOTICE, a CLOSED or an OK that are kept."""
+MAX_OUTBOX: Final = 4096
+"""Events that may wait for one relay's answer."""
+MAX_DROPPED: Final = 64
+"""Ended subscriptions whose late events are no offence."""
+
+
+class Session:
+    """The conversation with the relay at `url`; every AUTH challenge is answered once by each of `signers`. Times are Unix seconds."""
+
+    def __init__(self, url: str, signers: Sequence[Signer]) -> None:
+        self.url = url
+        self._signers = tuple(signers)
+        self._requests: dict[str, Request] = {}
+        self._heads: dict[bytes, str] = {}
+        self._dropped: deque[str] = deque(maxlen=MAX_DROPPED)
+        self._outbox: dict[str, Outgoing] = {}
+        self._queue: dict[str, None] = {}
+        self._told: list[Happening] = []
+        self._forget_connection(0)
+
+    def _forget_connection(self, now: int) -> None:
+        self.is_open = False
+        self.abusive = False
+        self._heard = now
+        self._auth = Authentication(self.url, self._signers)
+        self._control: list[bytes] = []
+        self._notices = Bucket(16, 1 / 2)
+        self._patience = Bucket(100, 1 / 10)
+
+    # What we want
+
+    def subscribe(self, sub: str, filters: Iterable[Filter]) -> None:
+        """Ask for `filters` (one at least) under `sub`, now and on every later connection; a changed list replaces the old one."""
+        wanted = tuple(filters)
+        if not wanted:
+            raise ValueError("a subscription has at least one filter")
+        request = self._requests.get(sub)
+        if request is None:
+            self._heads[messages.deliver_head(sub)] = sub
+            self._requests[sub] = Request(filters=wanted)
+        elif request.filters != wanted:
+            request.covered_until(self._heard)
+            request.filters, request.phase = wanted, Phase.WAITING
+
+    def unsubscribe(self, sub: str) -> None:
+        """End a subscription. Events that waited for its EOSE are rejected."""
+        request = self._requests.pop(sub, None)
+        if request is None:
+            return
+        del self._heads[messages.deliver_head(sub)]
+        self._dropped.append(sub)
+        if self.is_open and request.phase in (Phase.SENT, Phase.LIVE):
+            self._control.append(messages.encode(Close(sub)))
+        self._reject_waiting(sub, "error: the subscription that it waited for was ended")
+        for outgoing in self._outbox.values():
+            if outgoing.after == sub:
+                outgoing.after = None
+
+    def retry(self, sub: str) -> None:
+        """Ask again for a subscription that the relay ended."""
+        request = self._requests.get(sub)
+        if request is not None and request.phase is Phase.ENDED:
+            request.phase = Phase.WAITING
+
+    def publish(self, event: VerifiedEvent, *, after: str | None = None) -> None:
+        """Send `event`, again on every connection until the relay answers; with `after`, not before the EOSE of that subscription."""
+        if event.id in self._outbox:
+            return
+        request = self._requests.get(after) if after is not None else None
+        if after is not None and request is None:
+            self._told.append(Rejected(event.id, "error: there is no such subscription to wait for"))
+        elif request is not None and request.phase is Phase.ENDED and prefix(request.reason) in FINAL:
+            self._told.append(Rejected(event.id, request.reason))
+        elif len(self._outbox) >= MAX_OUTBOX:
+            self._told.append(Rejected(event.id, "error: too many events wait for this relay"))
+        else:
+            self._outbox[event.id] = Outgoing(text=messages.publish(events.encode(event)), after=after)
+            self._queue[event.id] = None
+
+    def forget(self, event_id: str) -> None:
+        """Stop sending an event that was not answered."""
+        self._outbox.pop(event_id, None)
+        self._queue.pop(event_id, None)
+
+    # What we say and what we learned
+
+    @property
+    def authenticated(self) -> frozenset[str]:
+        """Our public keys (64 hex) that this relay has accepted on this connection."""
+        return self._auth.accepted
+
+    @property
+    def authenticating(self) -> bool:
+        """An AUTH was signed and not answered; everything else is held."""
+        return self._auth.phase is AuthPhase.PENDING
+
+    @property
+    def usable(self) -> bool:
+        """Open, and authenticated where the relay wants that: nothing waits for an AUTH, and none was refused."""
+        held = any(said.phase is Phase.HELD for table in (self._requests, self._outbox) for said in table.values())
+        return self.is_open and not held and self._auth.phase in (AuthPhase.NONE, AuthPhase.DONE)
+
+    def live(self, sub: str) -> bool:
+        """Whether the stored events of `sub` have all come on this connection."""
+        request = self._requests.get(sub)
+        return request is not None and request.phase is Phase.LIVE
+
+    def happenings(self) -> list[Happening]:
+        """What was learned since the last call, in order."""
+        told, self._told = self._told, []
+        return told
+
+    def data_to_send(self, budget: int = 65_536) -> list[bytes]:
+        """The next texts for the relay, about `budget` bytes of them; empty when there is nothing to say now."""
+        if not self.is_open:
+            return []
+        texts, self._control = self._control, []
+        if self.authenticating:
+            return texts
+        tried = self._auth.challenge if self._auth.phase is AuthPhase.DONE else None
+        for sub, request in self._requests.items():
+            if request.phase is Phase.WAITING:
+                texts.append(messages.encode(Req(sub, request.advanced())))
+                request.phase, request.tried = Phase.SENT, tried
+        for event_id in list(self._queue):
+            outgoing = self._outbox[event_id]
+            if outgoing.after is None or self._requests[outgoing.after].phase is Phase.LIVE:
+                if budget <= 0:
+                    break
+                budget -= len(outgoing.text)
+                del self._queue[event_id]
+                texts.append(outgoing.text)
+                outgoing.phase, outgoing.tried = Phase.SENT, tried
+        return texts
+
+    # What happened
+
+    def opened(self, now: int) -> None:
+        """A connection is there."""
+        self._forget_connection(now)
+        self.is_open = True
+
+    def closed(self) -> None:
+        """The connection has ended. Subscriptions and unanswered events wait for the next one."""
+        for request in self._requests.values():
+            request.covered_until(self._heard)
+            request.phase, request.tried = Phase.WAITING, None
+        for outgoing in self._outbox.values():
+            outgoing.phase, outgoing.tried = Phase.WAITING, None
+        self._queue = dict.fromkeys(self._outbox)
+        self._forget_connection(self._heard)
+
+    def auth_timed_out(self) -> None:
+        """The relay has not answered our AUTH in time: say what is held, once."""
+        self._auth.timed_out()
+        self._release()
+
+    def strike(self) -> None:
+        """Note one offence (garbage, a forged event, an event nobody asked for); `abusive` is set when there are too many."""
+        if not self._patience.take(self._heard):
+            self.abusive = True
+
+    def receive(self, texts: Iterable[bytes], now: int) -> None:
+        """The relay said `texts`, whole messages in order. Garbage is counted, never raised."""
+        self._heard = now
+        for text in texts:
+            if self.is_open and not self._fast_event(text):
+                try:
+                    self._received(messages.decode_relay(text), text)
+                except WireError:
+                    self.strike()
+
+    def _received(self, said: messages.RelayMessage, text: bytes) -> None:
+        match said:
+            case Deliver(sub, raw):
+                self._event(sub, raw, text)
+            case Eose():
+                self._eose(said)
+            case Ok():
+                self._ok(said)
+            case Closed():
+                self._closed(said)
+            case Challenge(challenge):
+                self._challenged(challenge)
+            case Notice(words):
+                if not self._notices.take(self._heard):
+                    raise WireError("rate-limited: too many notices")
+                self._told.append(Notice(words[:MAX_REASON]))
+
+    def _fast_event(self, text: bytes) -> bool:
+        """EVENT for one of our subscriptions in the usual spelling: cut, not parsed. What was cut badly is refused by the check."""
+        head = text[: text.find(b'",', 10) + 2]
+        sub = self._heads.get(head)
+        if sub is None or not text.endswith(b"}]"):
+            return False
+        self._event(sub, text[len(head) : -1], text)
+        return True
+
+    def _event(self, sub: str, raw: bytes, text: bytes) -> None:
+        if sub in self._requests:
+            peeked = messages.peek_id(text)
+            self._told.append(EventArrived(sub, raw, None if peeked is None else peeked.decode()))
+        elif sub not in self._dropped:
+            raise WireError("invalid: an event for no subscription of ours")
+
+    def _eose(self, said: Eose) -> None:
+        request = self._requests.get(said.sub)
+        if request is not None and request.phase is Phase.SENT:
+            request.phase, request.covered, request.heard = Phase.LIVE, request.filters, self._heard
+            self._told.append(said)
+
+    def _ok(self, said: Ok) -> None:
+        answer = self._auth.answered(said)
+        if answer is not None:
+            self._told.append(answer)
+            self._release()
+            return
+        outgoing = self._outbox.get(said.id)
+        if outgoing is None or outgoing.phase is not Phase.SENT:
+            return  # an answer to nothing that was asked, or a second one
+        reason = said.message[:MAX_REASON]
+        # NIP-01, "duplicate": the relay has the event, whatever the truth value before the word
+        if said.accepted or prefix(reason) == "duplicate":
+            self.forget(said.id)
+            self._told.append(Accepted(said.id, reason))
+        elif prefix(reason) == "auth-required" and self._may_replay(outgoing):
+            self._hold(outgoing, reason)
+            self._queue_ready()
+        else:
+            self.forget(said.id)
+            self._told.append(Rejected(said.id, reason))
+
+    def _closed(self, said: Closed) -> None:
+        request = self._requests.get(said.sub)
+        if request is None or request.phase not in (Phase.SENT, Phase.LIVE):
+            return
+        request.covered_until(self._heard)
+        reason = said.message[:MAX_REASON]
+        if prefix(reason) == "auth-required" and self._may_replay(request):
+            self._hold(request, reason)
+        else:
+            self._end(said.sub, request, reason)
+
+    def _challenged(self, challenge: str) -> None:
+        before = self._auth.challenge
+        self._control += self._auth.challenged(challenge, self._heard)
+        if not self._signers and before != challenge:
+            self._told.append(AuthFailed("", "there is no key to sign with"))
+            self._release()
+
+    # Hold and replay
+
+    def _may_replay(self, said: Said) -> bool:
+        """Once for each message and challenge, and never after a failed AUTH."""
+        if not self._signers or self._auth.phase is AuthPhase.FAILED:
+            return False
+        return self._auth.challenge is None or said.tried != self._auth.challenge
+
+    def _hold(self, said: Said, reason: str) -> None:
+        """Until the AUTH is answered; what crossed its OK on the way is said again at once."""
+        said.phase = Phase.WAITING if self._auth.phase is AuthPhase.DONE else Phase.HELD
+        said.reason = reason
+
+    def _release(self) -> None:
+        """The AUTH was answered: replay what was held, or refuse it for good."""
+        if self._auth.phase is AuthPhase.DONE:
+            for request in self._requests.values():
+                # a new challenge revives what ended under the old one
+                closed_for_auth = request.phase is Phase.ENDED and prefix(request.reason) == "auth-required"
+                if request.phase is Phase.HELD or (closed_for_auth and request.tried != self._auth.challenge):
+                    request.phase = Phase.WAITING
+            for outgoing in self._outbox.values():
+                if outgoing.phase is Phase.HELD:
+                    outgoing.phase = Phase.WAITING
+            self._queue_ready()
+        elif self._auth.phase is AuthPhase.FAILED:
+            for sub, request in self._requests.items():
+                if request.phase is Phase.HELD:
+                    self._end(sub, request, request.reason)
+            for event_id, outgoing in list(self._outbox.items()):
+                if outgoing.phase is Phase.HELD:
+                    self.forget(event_id)
+                    self._told.append(Rejected(event_id, outgoing.reason))
+
+    def _queue_ready(self) -> None:
+        self._queue.update((event_id, None) for event_id, outgoing in self._outbox.items() if outgoing.phase is Phase.WAITING)
+
+    def _end(self, sub: str, request: Request, reason: str) -> None:
+        request.phase, request.reason = Phase.ENDED, reason
+        final = prefix(reason) in FINAL
+        self._told.append(SubscriptionClosed(sub, reason, final))
+        if final:
+            self._reject_waiting(sub, reason)
+
+    def _reject_waiting(self, sub: str, reason: str) -> None:
+        for event_id in [event_id for event_id in self._queue if self._outbox[event_id].after == sub]:
+            self.forget(event_id)
+            self._told.append(Rejected(event_id, reason))

@@ -1,0 +1,301 @@
+"""Many relays as one: what is asked is asked of all, what arrives is delivered once, what is published goes everywhere.
+
+No relay can delay another: each has its own line, its own EOSE and its own queue, and whoever waits takes the first answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable, Iterable, Sequence
+from random import Random
+from typing import Final
+
+import msgspec
+
+from pylon.errors import UsageError
+from pylon.nostr.event import Signer, VerifiedEvent
+from pylon.nostr.filter import Filter
+from pylon.nostr.happening import Accepted, EventArrived, Happening, Rejected
+from pylon.nostr.message import Eose, Notice
+from pylon.nostr.relay_url import normalize_url
+from pylon.nostr.session import Session
+from pylon.relay.inbox import Inbox
+from pylon.relay.link import Link, Options, State
+from pylon.relay.publication import Publication, PublishAnswer
+
+__all__ = ["Options", "Pool", "Publication", "PublishAnswer", "RelayState", "State"]
+
+SETTLE: Final = 0.3
+"""Seconds that the other relays have after the fastest one's EOSE."""
+MAX_PUBLICATIONS: Final = 10_000
+
+Filters = Sequence[Filter] | Callable[[], Sequence[Filter]]
+
+log = logging.getLogger("pylon.relay")
+
+
+class RelayState(msgspec.Struct, frozen=True):
+    """How one relay stands; `reason` says why it is not open."""
+
+    url: str
+    state: State
+    authenticated: bool
+    rtt_ms: float | None
+    reason: str
+
+
+class _Subscription:
+    def __init__(self, filters: Filters) -> None:
+        self.filters = filters
+        self.asked: tuple[Filter, ...] = ()
+        self.eose: set[str] = set()
+        self.first_eose: float | None = None
+
+    def wanted(self) -> tuple[Filter, ...]:
+        """The filters of this moment."""
+        return tuple(self.filters() if callable(self.filters) else self.filters)
+
+
+class Pool:
+    """The relays at `urls`, each authenticated with `signers`. Made where an event loop runs; everything happens on its thread.
+
+    `on_event(sub, event, url)`: a new verified event. `on_repeat(id, url)`: a delivered event came again. `on_eose(sub, url)`: all
+    that this relay had stored was delivered. `clock` gives Unix seconds, `rng` the jitter of the waiting times.
+    """
+
+    def __init__(
+        self,
+        urls: Iterable[str],
+        signers: Sequence[Signer],
+        *,
+        on_event: Callable[[str, VerifiedEvent, str], None],
+        on_repeat: Callable[[str, str], None] | None = None,
+        on_eose: Callable[[str, str], None] | None = None,
+        clock: Callable[[], float],
+        rng: Random,
+        options: Options | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._signers = signers
+        self._on_eose = on_eose
+        self._clock = clock
+        self._rng = rng
+        self._options = options or Options()
+        self._tls = tls
+        self._inbox = Inbox(on_event, on_repeat)
+        self._links: dict[str, Link] = {}
+        self._subscriptions: dict[str, _Subscription] = {}
+        self._publications: dict[str, list[Publication]] = {}
+        self._moved = asyncio.Event()
+        self._started = False
+        for url in urls:
+            self._add(url)
+
+    async def start(self) -> None:
+        """Connect to every relay; nothing is waited for."""
+        self._started = True
+        for link in self._links.values():
+            link.start()
+
+    async def aclose(self) -> None:
+        """End every connection with its closing handshake, and deliver what has arrived."""
+        await asyncio.gather(*(link.aclose() for link in self._links.values()))
+        await self._inbox.aclose()
+
+    async def ensure(self, urls: Iterable[str]) -> None:
+        """Have these relays too, with everything that is subscribed to; one that waits for its next attempt tries now."""
+        for url in urls:
+            link = self._links.get(_canonical(url))
+            if link is not None:
+                link.wake()
+                continue
+            link = self._add(url)
+            for sub, subscription in self._subscriptions.items():
+                link.session.subscribe(sub, subscription.asked)
+            if self._started:
+                link.start()
+
+    def states(self) -> list[RelayState]:
+        """How every relay stands."""
+        return [
+            RelayState(link.url, link.state, bool(link.session.authenticated), link.rtt_ms, link.reason) for link in self._links.values()
+        ]
+
+    async def wait_connected(self, timeout: float) -> bool:  # noqa: ASYNC109 - time-out is an answer here, not an error
+        """Whether, within `timeout` seconds, a relay is open, and authenticated where it wants that."""
+        return await self._until(lambda: any(link.usable for link in self._links.values()), timeout)
+
+    # Subscriptions
+
+    def subscribe(self, sub_id: str, filters: Filters) -> None:
+        """Ask every relay for `filters` (one at least), also after reconnecting; a function is asked again for every new connection.
+
+        The same `sub_id` replaces the filters. Raises ValueError without filters, WireError for an id that NIP-01 forbids.
+        """
+        subscription = self._subscriptions.get(sub_id)
+        if subscription is None:
+            subscription = _Subscription(filters)
+        subscription.filters = filters
+        wanted = subscription.wanted()
+        if not wanted:
+            raise ValueError("a subscription has at least one filter")
+        if wanted != subscription.asked:
+            subscription.eose.clear()
+            subscription.first_eose = None
+        self._subscriptions[sub_id] = subscription
+        subscription.asked = wanted
+        self._inbox.open(sub_id, wanted)
+        for link in self._links.values():
+            link.session.subscribe(sub_id, wanted)
+            link.turn()
+
+    def unsubscribe(self, sub_id: str) -> None:
+        """End a subscription everywhere. One that does not exist is no error."""
+        if self._subscriptions.pop(sub_id, None) is not None:
+            self._inbox.close(sub_id)
+            for link in self._links.values():
+                link.session.unsubscribe(sub_id)
+                link.turn()
+
+    async def wait_eose(self, sub_id: str, timeout: float) -> bool:  # noqa: ASYNC109 - time-out is an answer here, not an error
+        """Whether a relay has delivered all it had stored within `timeout` seconds; the others get 300 ms more, dead ones nothing."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        subscription = self._subscriptions[sub_id]
+        if not await self._until(lambda: subscription.first_eose is not None, timeout):
+            return False
+        first = subscription.first_eose
+        if first is not None:
+            await self._until(lambda: self._all_eose(subscription), min(first + SETTLE, deadline) - loop.time())
+        return True
+
+    def _all_eose(self, subscription: _Subscription) -> bool:
+        return all(link.url in subscription.eose for link in self._links.values() if link.state not in (State.WAITING, State.CLOSED))
+
+    # Publishing
+
+    def publish(self, event: VerifiedEvent, *, after: str | None = None, urls: Sequence[str] | None = None) -> Publication:
+        """Send `event` to every relay, or to those of `urls`, as soon as each is open, and again after a reconnect, until it answers.
+
+        With `after`, a relay gets it only after its own EOSE of that subscription. Raises ValueError for a relay or a subscription
+        that this pool does not have.
+        """
+        if after is not None and after not in self._subscriptions:
+            raise ValueError(f"no subscription {after!r} to wait for")
+        chosen = self._links if urls is None else dict.fromkeys(map(_canonical, urls))
+        for url in chosen:
+            if url not in self._links:
+                raise ValueError(f"{url} is not a relay of this pool")
+        publication = Publication(event, chosen, self._why)
+        if chosen:
+            self._bound_publications()
+            self._publications.setdefault(event.id, []).append(publication)
+        for url in list(chosen):
+            self._links[url].session.publish(event, after=after)
+            self._links[url].turn()
+        return publication
+
+    def forget(self, publication: Publication) -> None:
+        """Nobody waits for it any more: stop sending it to relays that have not answered."""
+        event_id = publication.event.id
+        others = [other for other in self._publications.get(event_id, ()) if other is not publication]
+        if others:
+            self._publications[event_id] = others
+        elif self._publications.pop(event_id, None) is not None:
+            for url in publication.answers:
+                self._links[url].session.forget(event_id)
+
+    def _bound_publications(self) -> None:
+        """Whoever does not `forget` must not fill the memory: the oldest goes first."""
+        while len(self._publications) >= MAX_PUBLICATIONS:
+            for publication in list(next(iter(self._publications.values()))):
+                log.warning("event %s was never answered by all relays and is no longer sent", publication.event.id)
+                self.forget(publication)
+
+    def _why(self, url: str) -> str:
+        link = self._links[url]
+        return link.reason or ("no answer" if link.usable else f"{link.state}")
+
+    # What the lines say (link.Owner)
+
+    def opening(self, link: Link, /) -> None:
+        """A new connection: ask for what is wanted now."""
+        for sub_id, subscription in self._subscriptions.items():
+            wanted = subscription.wanted()
+            if wanted:
+                subscription.asked = wanted
+                self._inbox.open(sub_id, wanted)
+                link.session.subscribe(sub_id, wanted)
+
+    def happened(self, link: Link, happening: Happening, /) -> None:
+        """A relay said something that matters."""
+        match happening:
+            case EventArrived():
+                self._inbox.arrived(happening, link)
+            case Eose(sub_id):
+                self._inbox.after(lambda: self._eose(sub_id, link.url))
+            case Accepted(event_id, reason):
+                self._answered(event_id, link.url, True, reason)
+            case Rejected(event_id, reason):
+                self._answered(event_id, link.url, False, reason)
+            case Notice(words):
+                log.info("%s says %r", link.url, words)
+            case _:
+                self._ring()
+
+    def changed(self, link: Link, /) -> None:
+        """A state has changed."""
+        self._ring()
+
+    def _eose(self, sub_id: str, url: str) -> None:
+        subscription = self._subscriptions.get(sub_id)
+        if subscription is None:
+            return
+        subscription.eose.add(url)
+        if subscription.first_eose is None:
+            subscription.first_eose = asyncio.get_running_loop().time()
+        self._ring()
+        if self._on_eose is not None:
+            self._on_eose(sub_id, url)
+
+    def _answered(self, event_id: str, url: str, ok: bool, reason: str) -> None:
+        waiting = self._publications.get(event_id, [])
+        for publication in waiting:
+            publication.answered(url, ok, reason)
+        rest = [publication for publication in waiting if not publication.complete]
+        if rest:
+            self._publications[event_id] = rest
+        else:
+            self._publications.pop(event_id, None)
+
+    def _add(self, url: str) -> Link:
+        url = _canonical(url)
+        if url in self._links:
+            return self._links[url]
+        if url.startswith("wss:") and self._tls is None:
+            self._tls = ssl.create_default_context()
+        session = Session(url, self._signers)
+        self._links[url] = Link(session, self, self._options, clock=self._clock, rng=self._rng, tls=self._tls)
+        return self._links[url]
+
+    def _ring(self) -> None:
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    async def _until(self, holds: Callable[[], bool], seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                while not holds():
+                    await self._moved.wait()
+        except TimeoutError:
+            return holds()
+        return True
+
+
+def _canonical(url: str) -> str:
+    canonical = normalize_url(url)
+    if canonical is None:
+        raise UsageError(f"{url!r} is not the address of a relay", hint="an address looks like wss://relay.example.com")
+    return canonical
