@@ -1,0 +1,53 @@
+"""`pylon nexus`: run our own relay in the foreground until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import click
+import msgspec
+
+from pylon.cli.common import Context, command, json_option, pass_context, run, show_json
+from pylon.config import NexusConfig, state_dir
+from pylon.nexus.policy import POLICIES, Policy
+from pylon.nexus.server import serve
+
+
+@click.command()
+@click.option("--host", metavar="H", help="The address to listen on (default: 127.0.0.1, or `[nexus] host` of config.toml).")
+@click.option("--port", metavar="N", type=click.IntRange(0, 65535), help="The port; 0 takes any free one (default: 7700).")
+@click.option("--data", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Where events are kept.")
+@json_option
+@pass_context
+@command
+def nexus(context: Context, host: str | None, port: int | None, data: Path | None, as_json: bool) -> None:
+    """Run the relay."""
+    config = context.config().nexus
+    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    config = msgspec.structs.replace(config, **given)
+    run(lambda: _serve(config, data or state_dir() / "nexus", as_json))
+
+
+async def _serve(config: NexusConfig, data: Path, as_json: bool) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    server = await serve(config, data, policies=(*POLICIES, *_further_policies()))
+    try:
+        if as_json:
+            show_json({"url": server.url, "pid": os.getpid()})
+        else:
+            click.echo(f"Nexus listens on {server.url}")
+        await stop.wait()
+    finally:
+        await server.aclose()
+
+
+def _further_policies() -> tuple[Policy, ...]:
+    """The rules that other packages add (entry points `pylon.policies`)."""
+    return tuple(entry.load() for entry in entry_points(group="pylon.policies"))

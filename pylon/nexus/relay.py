@@ -1,0 +1,208 @@
+"""The relay itself: what is done with each action of a session. Connections, subscriptions and the store meet here, on the loop's thread.
+
+EVENT: verified in batches (`pylon.ingest`), judged by the policies, put into the store; live subscriptions get it at once, the OK goes
+out when it is on disk. REQ: the subscription is registered first; then the stored events accepted before that moment are sent, then
+EOSE, then what came live in the meantime. So every event reaches every subscription once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import msgspec
+
+from pylon.errors import InvalidEvent
+from pylon.ingest import Checked, Ingest
+from pylon.nexus.hub import Hub, Subscription
+from pylon.nexus.index import Verdict
+from pylon.nexus.peer import Peer, frame
+from pylon.nexus.policy import Policy, judge
+from pylon.nexus.record import Record
+from pylon.nexus.session import MAX_LIMIT, End, Open, Say, Take
+from pylon.nexus.store import Store
+from pylon.nostr.event import VerifiedEvent
+from pylon.nostr.kinds import is_ephemeral
+from pylon.nostr.message import Eose, Notice, Ok, deliver, encode
+
+SLICE: Final = 512
+"""Stored events that one scan sends before it lets others run."""
+TICK_COST: Final = 64
+"""What it counts to have looked at TICK stored events in vain."""
+SCAN_WAITING: Final = 1024 * 1024
+"""A scan waits for its reader above so many unread bytes."""
+RECENT: Final = 4096
+"""Ephemeral events that are remembered, so that one that is published twice is delivered once."""
+
+ANSWERS: Final = {
+    Verdict.STORED: (True, ""),
+    Verdict.DUPLICATE: (True, "duplicate: already have this event"),
+    Verdict.OUTDATED: (False, "blocked: a newer version of this event is stored"),
+    Verdict.DELETED: (False, "blocked: this event was deleted by its author"),
+}
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where an EVENT came from: the connection, its JSON, and the id that its frame claims."""
+
+    peer: Peer
+    raw: bytes
+    claimed: str | None
+
+
+class Relay:
+    """Everything between the sockets and the disk. Must be made where an event loop runs."""
+
+    def __init__(self, store: Store, policies: tuple[Policy, ...], clock: Callable[[], float]) -> None:
+        self.peers: set[Peer] = set()
+        self.closing = False
+        self._store = store
+        self._policies = policies
+        self._clock = clock
+        self._hub: Hub[Peer] = Hub()
+        self._ingest: Ingest[Origin] = Ingest(self._checked, on_room=self._room)
+        self._crowded: set[Peer] = set()
+        self._recent: dict[str, None] = {}
+        self._scans: set[asyncio.Task[None]] = set()
+
+    def came(self, peer: Peer) -> None:
+        """A connection is open."""
+        self.peers.add(peer)
+
+    def went(self, peer: Peer) -> None:
+        """A connection has ended."""
+        self._hub.drop(peer)
+        self._crowded.discard(peer)
+        self.peers.discard(peer)
+
+    def said(self, peer: Peer, texts: list[bytes]) -> None:
+        """What a client says, one read's worth."""
+        now = int(self._clock())
+        for text in texts:
+            if self.closing or not peer.open:
+                return
+            match peer.session.receive(text, now):
+                case Say(answer):
+                    peer.say(answer)
+                case Take(raw, claimed):
+                    self._take(Origin(peer, raw, claimed))
+                case Open() as wanted:
+                    self._open(peer, wanted, now)
+                case End(name):
+                    self._hub.unsubscribe(peer, name)
+
+    def expire(self) -> None:
+        """Drop the stored events that have expired."""
+        self._store.expire(int(self._clock()))
+
+    async def aclose(self) -> None:
+        """Answer what was received; nothing more is taken."""
+        self.closing = True
+        await self._ingest.aclose()
+        for scan in list(self._scans):
+            scan.cancel()
+        await asyncio.gather(*self._scans, return_exceptions=True)
+
+    def _take(self, origin: Origin) -> None:
+        known = self._store.get(origin.claimed) if origin.claimed else None
+        # The same bytes have been verified before; the claimed id alone would prove nothing.
+        if known is not None and known.raw == origin.raw:
+            self._store.known(known, lambda verdict, error: self._answer(origin.peer, known.id, verdict, error))
+        elif not self._ingest.put(origin.raw, origin):
+            self._crowded.add(origin.peer)
+            origin.peer.crowded(True)
+
+    def _room(self) -> None:
+        crowded, self._crowded = self._crowded, set()
+        for peer in crowded:
+            peer.crowded(False)
+
+    def _checked(self, batch: list[tuple[Origin, Checked]]) -> None:
+        now = int(self._clock())
+        for origin, result in batch:
+            origin.peer.session.now = now
+            if isinstance(result, InvalidEvent):
+                self._refuse(origin, str(result))
+            elif reason := judge(self._policies, origin.peer.session, result):
+                origin.peer.say(encode(Ok(result.id, False, reason)))
+            elif is_ephemeral(result.kind):
+                self._pass_on(origin, result)
+            else:
+                self._keep(origin, result)
+
+    def _refuse(self, origin: Origin, reason: str) -> None:
+        answer = Ok(origin.claimed, False, reason) if origin.claimed else Notice(reason)
+        origin.peer.say(encode(answer))
+
+    def _pass_on(self, origin: Origin, event: VerifiedEvent) -> None:
+        """NIP-01: ephemeral events "are not expected to be stored by relays": those who listen now get them."""
+        duplicate = event.id in self._recent
+        if not duplicate:
+            self._recent[event.id] = None
+            if len(self._recent) > RECENT:
+                del self._recent[next(iter(self._recent))]
+            self._deliver(Record(event, origin.raw))
+        self._answer(origin.peer, event.id, Verdict.DUPLICATE if duplicate else Verdict.STORED, None)
+
+    def _keep(self, origin: Origin, event: VerifiedEvent) -> None:
+        record = Record(event, origin.raw)
+        if self._store.put(record, lambda verdict, error: self._answer(origin.peer, event.id, verdict, error)) is Verdict.STORED:
+            self._deliver(record)
+
+    def _answer(self, peer: Peer, event_id: str, verdict: Verdict, error: OSError | None) -> None:
+        accepted, text = ANSWERS[verdict] if error is None else (False, "error: the relay could not write the event to its disk")
+        peer.say(encode(Ok(event_id, accepted, text)))
+
+    def _deliver(self, record: Record) -> None:
+        """Hand a new event to every subscription that wants it. One frame is made for all that have the same id."""
+        readers = record.readers()
+        frames: dict[bytes, bytes] = {}
+        for subscription in self._hub.match(record):
+            peer = subscription.owner
+            if readers is not None and readers.isdisjoint(peer.session.authenticated):
+                continue
+            if subscription.held is not None:
+                subscription.held.append(record)
+                peer.hold(len(record.raw))
+                continue
+            head = subscription.head
+            ready = frames.get(head)
+            if ready is None:
+                ready = frames[head] = frame(deliver(head, record.raw))
+            peer.send(ready)
+
+    def _open(self, peer: Peer, wanted: Open, now: int) -> None:
+        subscription = self._hub.subscribe(peer, wanted.name, wanted.filters)
+        scan = self._store.query(
+            wanted.filters, now=now, limit=MAX_LIMIT, keys=peer.session.authenticated, until_sequence=self._store.sequence
+        )
+        if not self._advance(subscription, scan):
+            task = asyncio.get_running_loop().create_task(self._scan(subscription, scan))
+            self._scans.add(task)
+            task.add_done_callback(self._scans.discard)
+
+    async def _scan(self, subscription: Subscription[Peer], scan: Iterator[Record | None]) -> None:
+        while True:
+            await subscription.owner.room()
+            if not subscription.open or self._advance(subscription, scan):
+                return
+
+    def _advance(self, subscription: Subscription[Peer], scan: Iterator[Record | None]) -> bool:
+        """Send the next slice of a scan, and after the last one EOSE. Returns whether the scan has ended."""
+        peer = subscription.owner
+        cost = 0
+        for record in scan:
+            if record is None:
+                cost += TICK_COST
+            else:
+                cost += 1
+                peer.send(frame(deliver(subscription.head, record.raw)))
+            if cost >= SLICE or peer.waiting > SCAN_WAITING:
+                return False
+        peer.say(encode(Eose(subscription.name)))
+        held, subscription.held = subscription.held or (), None
+        for record in held:
+            peer.hold(-len(record.raw))
+            peer.send(frame(deliver(subscription.head, record.raw)))
+        return True
