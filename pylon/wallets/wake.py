@@ -26,7 +26,7 @@ class Doorbell:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.path = str(short_socket(folder / f"{secrets.token_hex(16)}.sock"))
+        self.path = str(short_socket(folder / f"{secrets.token_hex(8)}.sock"))
         self._loop = asyncio.get_running_loop()
         self._ring = asyncio.Event()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

@@ -62,7 +62,7 @@ async def event(events: AsyncIterator[WalletEvent], payment_hash: bytes, status:
 async def reached(wallet: Wallet, payment_hash: bytes, direction: Direction, status: PaymentStatus) -> PaymentState:
     """The state once it has this status."""
     async with asyncio.timeout(PATIENCE):
-        while (state := await wallet.lookup(payment_hash, direction)).status is not status:
+        while (state := await wallet.lookup(payment_hash, direction)).status is not status:  # noqa: ASYNC110 not every wallet pushes events
             await asyncio.sleep(0.02)
     return state
 
