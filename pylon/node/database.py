@@ -1,0 +1,120 @@
+"""One SQLite file: opened, brought to its schema, changed in transactions. Knows nothing of what is in it.
+
+WAL, so that other processes read while the node writes. What SQLite says against the file becomes one sentence for a person.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from pylon.errors import NotSetUp, PylonError
+
+Value = str | int | float | bytes | None
+
+
+class Database:
+    """The open file. `version` is of `schema`, a list of statements, and stands in the file's header.
+
+    Raises NotSetUp where a reader finds nothing, PylonError where the file is damaged, in use, or from a newer Pylon."""
+
+    def __init__(self, path: Path, schema: Sequence[str], version: int, *, readonly: bool = False) -> None:
+        self.path = path
+        self.full = False
+        """Whether the open transaction waits for the disk."""
+        if readonly and not path.exists():
+            raise _nothing_yet()
+        with self._explained("opened"):
+            # as_uri: a path may hold ?, # and %.
+            self._db = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode={'ro' if readonly else 'rwc'}", uri=True, isolation_level=None, timeout=10
+            )
+        try:
+            if not readonly:
+                path.chmod(0o600)
+                self.rows("PRAGMA journal_mode=WAL")
+            self._db.row_factory = sqlite3.Row
+            self._check(schema, version, readonly)
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _check(self, schema: Sequence[str], version: int, readonly: bool) -> None:
+        found = self._version()
+        if found == 0 and not readonly:
+            with self.transaction():
+                for statement in schema:
+                    self.run(statement)
+                self.run(f"PRAGMA user_version={version}")
+        elif found == 0:
+            raise _nothing_yet()
+        elif found != version:
+            raise PylonError(
+                f"{self.path} has version {found} and this Pylon reads {version}", hint="install the Pylon that made it, or a newer one"
+            )
+        self.rows("SELECT name FROM sqlite_schema")
+
+    def _version(self) -> int:
+        return int(self.rows("PRAGMA user_version")[0][0])
+
+    @contextmanager
+    def _explained(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+            raise  # a bug of ours, no fault of the file
+        except sqlite3.DatabaseError as error:
+            raise PylonError(f"{self.path} cannot be {what}: {error}", hint="restore it from a backup, or move it away") from error
+
+    @contextmanager
+    def transaction(self, *, full: bool = False) -> Iterator[None]:
+        """All or nothing. `full` waits for the disk."""
+        self.rows(f"PRAGMA synchronous={'FULL' if full else 'NORMAL'}")
+        self.run("BEGIN IMMEDIATE")
+        self.full = full
+        try:
+            yield
+            self.run("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:  # SQLite ends it by itself where the disk is full
+                self._db.execute("ROLLBACK")
+            raise
+        finally:
+            self.full = False
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return self._db.in_transaction
+
+    def rows(self, sql: str, *values: Value) -> list[sqlite3.Row]:
+        """All rows of a query."""
+        with self._explained("read"):
+            return self._db.execute(sql, values).fetchall()
+
+    def row(self, sql: str, *values: Value) -> sqlite3.Row | None:
+        """The first row of a query."""
+        return next(iter(self.rows(sql, *values)), None)
+
+    def run(self, sql: str, *values: Value) -> int:
+        """Change something: how many rows it touched."""
+        with self._explained("written"):
+            return self._db.execute(sql, values).rowcount
+
+    def insert(self, sql: str, *values: Value) -> int:
+        """Insert one row: its number."""
+        with self._explained("written"):
+            number = self._db.execute(sql, values).lastrowid
+        if number is None:
+            raise AssertionError("an INSERT gives a row number")
+        return number
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+
+def _nothing_yet() -> NotSetUp:
+    return NotSetUp("nothing has happened in this home yet", hint="`pylon start` or `pylon job submit` begins it")
