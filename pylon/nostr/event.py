@@ -55,8 +55,13 @@ class Signer(Protocol):
     """What can sign: `pubkey` is the x-only key (32 bytes), `sign` makes a BIP-340 signature (64 bytes)."""
 
     @property
-    def pubkey(self) -> bytes: ...
-    def sign(self, message: bytes, /) -> bytes: ...
+    def pubkey(self) -> bytes:
+        """The x-only public key, 32 bytes."""
+        ...
+
+    def sign(self, message: bytes, /) -> bytes:
+        """A BIP-340 signature, 64 bytes."""
+        ...
 
 
 _decode = msgspec.json.Decoder(VerifiedEvent).decode

@@ -114,7 +114,11 @@ def _seal(record: Record, passphrase: str) -> _Sealed:
     if not passphrase:
         raise UsageError("the passphrase is empty")
     salt, nonce = os.urandom(16), os.urandom(24)
-    ciphertext = _native.seal(scrypt_key(passphrase, salt, _LOG_N), nonce, msgspec.json.encode(record), _AAD)
+    try:
+        key = scrypt_key(passphrase, salt, _LOG_N)
+    except UnicodeEncodeError as error:
+        raise UsageError("the passphrase is not Unicode") from error
+    ciphertext = _native.seal(key, nonce, msgspec.json.encode(record), _AAD)
     return _Sealed("scrypt", _LOG_N, salt.hex(), nonce.hex(), ciphertext.hex())
 
 

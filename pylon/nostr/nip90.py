@@ -7,12 +7,12 @@ reader accepts it. Encryption is NIP-44 where the text still says NIP-04.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import orjson
 
-from pylon.errors import DecryptError, WireError
+from pylon.errors import DecryptError, InvalidEvent, WireError
 from pylon.nostr.event import Draft, Event, Tags, VerifiedEvent, encode
 from pylon.nostr.nip40 import expires_at
 from pylon.units import MAX_MSAT, Msat
@@ -124,6 +124,8 @@ def read_request(event: Event, decrypt: Decrypt | None = None) -> Request:
         except DecryptError as error:
             raise JobError(BAD_REQUEST, "the request cannot be decrypted (NIP-44 version 2 is spoken here)") from error
     inputs = tuple(_input(tag) for tag in tags if len(tag) > 1 and tag[0] == "i")
+    if not inputs:
+        inputs = tuple(_input(tag) for tag in tags if len(tag) > 1 and tag[0] == "input")  # seen in practice
     if not inputs and not encrypted and event.content:
         inputs = (Input(event.content),)  # seen in practice: the prompt as prose in `content`
     return Request(
@@ -170,7 +172,7 @@ def write_request(request: Request, *, created_at: int, salt: bytes, encrypt: En
     if encrypt is None:
         tags += hidden_params
     else:
-        content = encrypt(orjson.dumps(hidden + hidden_params).decode())
+        content = encrypt(_hide(hidden + hidden_params))
     if request.bid is not None:
         tags.append(["bid", str(request.bid)])
     if request.relays:
@@ -182,6 +184,13 @@ def write_request(request: Request, *, created_at: int, salt: bytes, encrypt: En
     if request.expiration is not None:
         tags.append(["expiration", str(request.expiration)])
     return Draft(kind=request.kind, created_at=created_at, content=content, tags=_freeze(tags))
+
+
+def _hide(tags: list[list[str]]) -> str:
+    try:
+        return orjson.dumps(tags).decode()
+    except orjson.JSONEncodeError as error:  # a lone surrogate: the readable request would be refused by `event.sign`
+        raise InvalidEvent("invalid: the text is not Unicode") from error
 
 
 def read_feedback(event: Event) -> Feedback:
@@ -317,5 +326,3 @@ def number(request: Request, names: Sequence[str], low: float, high: float) -> f
         raise JobError(INVALID_PARAMETER, f"{names[0]} must be a number from {low:g} to {high:g}")
     return float(text)
 
-
-KindNames: Mapping[int, str] = {TEXT_GENERATION: "text generation"}
