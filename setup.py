@@ -56,7 +56,7 @@ def stamp() -> str:
         digest.update(version_of(name))
     inputs = [ROOT / "Cargo.toml", ROOT / "Cargo.lock", CRATE / "pyproject.toml"]
     inputs += (ROOT / "native").glob("*/Cargo.toml")
-    inputs += (ROOT / "native").rglob("*.rs")
+    inputs += (ROOT / "native").glob("*/src/**/*.rs")
     for path in sorted(inputs):
         digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()

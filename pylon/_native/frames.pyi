@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from picows import WSFrame, WSListener, WSTransport
+from typing_extensions import disjoint_base
 
 class Sink(Protocol):
     """Who receives what a connection says. All calls come on the loop's thread."""
@@ -16,6 +17,7 @@ class Sink(Protocol):
         """The write buffer is over its high-water mark."""
     def resumed(self, /) -> None: ...
 
+@disjoint_base
 class FrameListener(WSListener):
     """Joins fragments, refuses messages over `max_message` bytes (close 1009), binary ones (1003) and fragments out of order (1002)."""
 

@@ -103,9 +103,9 @@ async def connect() -> AsyncIterator[Open]:
     servers: list[asyncio.Server] = []
     peers: list[Peer] = []
 
-    async def opened(*failing: str, **options: bool) -> tuple[Recorder, Peer]:
+    async def opened(*failing: str, auto_pong: bool = True) -> tuple[Recorder, Peer]:
         sink = Recorder(set(failing))
-        server = await ws_create_server(lambda _: FrameListener(sink, MAX), "127.0.0.1", 0, **options)
+        server = await ws_create_server(lambda _: FrameListener(sink, MAX), "127.0.0.1", 0, enable_auto_pong=auto_pong)
         servers.append(server)
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
         writer.write(
@@ -152,7 +152,7 @@ async def test_fragments_are_joined(connect: Open) -> None:
 @pytest.mark.parametrize("auto_pong", [True, False])
 async def test_ping_is_answered_and_keeps_no_message_back(connect: Open, auto_pong: bool) -> None:
     """A PING is answered with its payload, and a message before it in the same read is handed over without another read."""
-    sink, peer = await connect(enable_auto_pong=auto_pong)
+    sink, peer = await connect(auto_pong=auto_pong)
     peer.send(frame(TEXT, b"before"), frame(PING, b"payload"))
     assert await peer.receive() == (PONG, b"payload")
     await asyncio.wait_for(sink.got.wait(), 10)

@@ -85,10 +85,18 @@ fn canonical(text: &[u8], event: &Parsed, out: &mut Vec<u8>) -> Option<()> {
     faster_hex::hex_encode(&event.pubkey, &mut pubkey).ok()?;
     canonical::head(&pubkey, event.created_at, event.kind, out);
     let tags = &text[event.tags.start..event.tags.end];
-    if event.tags.canonical { out.extend_from_slice(tags) } else { canonical::rewrite(tags, out)? }
+    if event.tags.canonical {
+        out.extend_from_slice(tags)
+    } else {
+        canonical::rewrite(tags, out)?
+    }
     out.push(b',');
     let content = &text[event.content.start - 1..event.content.end + 1]; // with its quotes
-    if event.content.canonical { out.extend_from_slice(content) } else { canonical::rewrite(content, out)? }
+    if event.content.canonical {
+        out.extend_from_slice(content)
+    } else {
+        canonical::rewrite(content, out)?
+    }
     out.push(b']');
     Some(())
 }

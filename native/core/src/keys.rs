@@ -35,8 +35,7 @@ pub struct Signer {
 impl Signer {
     /// A signer for a secret key of 32 bytes.
     pub fn new(secret: &[u8]) -> Result<Self, Error> {
-        let keypair =
-            Keypair::from_secret_bytes(array(secret, "a secret key")?).map_err(|_| Error::SecretKey)?;
+        let keypair = Keypair::from_secret_bytes(array(secret, "a secret key")?).map_err(|_| Error::SecretKey)?;
         let mut context = Secp256k1::signing_only();
         context.seeded_randomize(&random()?);
         Ok(Self { context, keypair })

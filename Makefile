@@ -1,0 +1,48 @@
+# Everything runs from here; each verb makes what it needs. Cargo builds in $CARGO_TARGET_DIR, or under the user's cache.
+PY    ?= python3
+VENV  ?= .venv
+BIN   := $(VENV)/bin
+READY := $(VENV)/.ready
+export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pylon/cargo-target
+
+.PHONY: native demo test check bench mutants wheel docs clean
+
+$(READY): pyproject.toml
+	test -x $(BIN)/python || $(PY) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['build-system']['requires'], sep='\n')" > $(VENV)/build-requires.txt
+	$(BIN)/python -m pip install --quiet -r $(VENV)/build-requires.txt
+	$(BIN)/python -m pip install --quiet --no-build-isolation -e '.[dev]'
+	touch $@
+
+# After editing Rust or Cython; does nothing when nothing changed.
+native: $(READY)
+	$(BIN)/python setup.py --quiet build_ext --inplace
+
+demo: native
+	$(BIN)/pylon models pull
+	$(BIN)/python -m pylon.demo
+
+test: native
+	$(BIN)/python -m pytest -q
+
+check: native
+	$(BIN)/ruff check .
+	$(BIN)/mypy --strict
+	$(BIN)/python -m mypy.stubtest pylon._native.core pylon._native.frames --allowlist native/stubtest.allow
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo test --quiet -p pylon-core --locked
+
+bench: native
+	$(BIN)/python -m pytest benches -q --benchmark-enable --benchmark-json=build/bench.json
+
+mutants: native
+	$(BIN)/python tests/mutants/run.py
+
+# Builds the wheel, repairs it, and proves that it imports where no compiler is.
+wheel: $(READY)
+	.ci/wheel $(BIN)
+
+clean:
+	rm -rf build dist $(VENV) pylon/_native/*.so

@@ -1,0 +1,1 @@
+"""Benches: what each hot path costs beside a named reference."""
