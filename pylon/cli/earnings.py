@@ -1,0 +1,34 @@
+"""`pylon earnings`: what this provider earned, from settled payments only."""
+
+from __future__ import annotations
+
+import datetime
+
+import click
+
+from pylon.cli.common import Context, command, json_option, out, pass_context, show_json
+from pylon.cli.node import read_ledger
+from pylon.node import documents
+from pylon.node.journal import Payment
+from pylon.units import Msat, show_sats
+
+
+@click.command()
+@click.option("-l", "--limit", type=click.IntRange(min=1), default=10, show_default=True, help="How many recent ones to list.")
+@json_option
+@pass_context
+@command
+def earnings(context: Context, limit: int, as_json: bool) -> int | None:
+    """Show what was earned by answering jobs."""
+    context.config()
+    nothing: tuple[tuple[Msat, int], list[Payment]] = ((Msat(0), 0), [])
+    (total, jobs), recent = read_ledger(context.home, lambda ledger: (ledger.earnings(), ledger.earned(limit)), nothing)
+    if as_json:
+        show_json(documents.earnings_document(total, jobs, recent))
+        return None
+    out.print(f"Earned {show_sats(total)} by {jobs} jobs.", markup=False)
+    for payment in recent:
+        at = datetime.datetime.fromtimestamp(payment.settled_at or payment.at).strftime("%Y-%m-%d %H:%M:%S")
+        own = "  self" if payment.own else ""
+        out.print(f"{at}  {show_sats(payment.amount):>10}  job {payment.job[:12]}{own}", markup=False)
+    return None

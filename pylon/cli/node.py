@@ -1,0 +1,76 @@
+"""How commands reach the node of their home: one call, or a job that is followed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from pylon.cli.common import run
+from pylon.cli.identity import provide_passphrase
+from pylon.config import Home
+from pylon.errors import NotSetUp
+from pylon.node import client
+from pylon.node.ledger import Ledger
+
+T = TypeVar("T")
+Document = dict[str, object]
+
+
+def need_identity(home: Home) -> None:
+    """Raises NotSetUp where `init` has not been run."""
+    if not home.identity.exists():
+        raise NotSetUp(f"there is no identity in {home.path} yet", hint="run `pylon init`")
+
+
+def ask(home: Home, name: str, args: Document | None = None, *, on_update: Callable[[Document], None] | None = None) -> Document:
+    """A call that may be asked twice; a node is started in the background where none runs."""
+    need_identity(home)
+    provide_passphrase(home)
+
+    def updated(raw: bytes) -> None:
+        if on_update is not None:
+            on_update(msgspec.json.decode(raw, type=Document))
+
+    return msgspec.json.decode(run(lambda: client.ensure_call(home, name, args, updated)), type=Document)
+
+
+def ask_once(home: Home, name: str, args: Document) -> Document:
+    """A call that must not be asked twice (it submits, or pays): the node is started first, then asked once."""
+    need_identity(home)
+    provide_passphrase(home)
+
+    async def twice() -> bytes:
+        await client.ensure_call(home, "ping")
+        try:
+            return await client.call(home, name, args)
+        except client.Gone as error:
+            raise client.lost(home) from error
+
+    return msgspec.json.decode(run(twice), type=Document)
+
+
+def ask_running(home: Home, name: str) -> Document | None:
+    """A call to a node that runs; None where none does."""
+
+    async def once() -> bytes | None:
+        try:
+            return await client.call(home, name)
+        except client.Gone:
+            return None
+
+    raw = run(once)
+    return None if raw is None else msgspec.json.decode(raw, type=Document)
+
+
+def read_ledger(home: Home, read: Callable[[Ledger], T], empty: T) -> T:
+    """What the ledger says, without a node; `empty` for a home where nothing has happened."""
+    need_identity(home)
+    if not home.ledger.exists():
+        return empty
+    ledger = Ledger(home.ledger, readonly=True)
+    try:
+        return read(ledger)
+    finally:
+        ledger.close()

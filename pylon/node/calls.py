@@ -1,0 +1,302 @@
+"""What a running node does for commands: the calls of the control socket."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from pylon.config import Config
+from pylon.errors import PaymentError, UsageError
+from pylon.market.job import BuyerJob, BuyerState, Job, Role
+from pylon.market.prompt import KINDS
+from pylon.market.signals import PayOrdered, Withdrawn
+from pylon.market.terms import MOST_INPUT_BYTES
+from pylon.node import documents
+from pylon.node.control import Args, Call, Update
+from pylon.node.documents import Document
+from pylon.node.node import Node
+from pylon.node.perform import ANSWERS
+from pylon.node.spending import Spending
+from pylon.nostr import nip19, nip90
+from pylon.nostr.event import sign
+from pylon.nostr.nip90 import Input, Request, write_request
+from pylon.relay.pool import Pool
+from pylon.units import MAX_MSAT, Msat, msat_of_sats
+from pylon.wallets.base import Wallet
+
+LONGEST_TIMEOUT = 7 * 86400
+INVOICE_SECONDS = 3600
+RELAY_SECONDS = 5.0
+GRACE_SECONDS = 1.0
+"""After a deadline, for the job's own alarm to ring first."""
+
+
+class SubmitArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`job.submit`. `bid` is msat, `timeout` seconds; `provider` an npub, nprofile or hex key."""
+
+    prompt: str
+    kind: int = nip90.TEXT_GENERATION
+    model: str = ""
+    bid: int = 1000
+    relays: list[str] = []
+    provider: str = ""
+    auto_pay: bool = False
+    timeout: float = 60.0
+    max_tokens: int | None = None
+
+
+class JobArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A job of this home. `until`: `posted`, `quoted`, `end` (it ends, or its time is over) or `answer` (also a late one, for `timeout`
+    seconds)."""
+
+    id: str
+    until: str = "end"
+    timeout: float | None = None
+
+
+class SatsArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An amount that a person typed, in sats."""
+
+    sats: int
+    memo: str = ""
+
+
+class PayArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An invoice that a person gave."""
+
+    invoice: str
+
+
+class NoArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Nothing."""
+
+
+class Host(Protocol):
+    """What the calls need of the running service: `relays` starts the pool, `status` is its document, `stop` ends it."""
+
+    node: Node
+    wallet: Wallet
+    spending: Spending
+    config: Config
+
+    async def relays(self) -> Pool: ...
+    def status(self) -> Document: ...
+    def stop(self) -> None: ...
+
+
+class Calls:
+    """The calls, by name."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def table(self) -> Mapping[str, Call]:
+        """Every call that the socket serves."""
+        return {
+            "ping": self._ping,
+            "status": self._status,
+            "shutdown": self._shutdown,
+            "relays": self._relays,
+            "job.submit": self._submit,
+            "job.watch": self._watch,
+            "job.pay": self._pay_job,
+            "job.cancel": self._cancel,
+            "wallet.balance": self._balance,
+            "wallet.fund": self._fund,
+            "wallet.invoice": self._invoice,
+            "wallet.pay": self._pay,
+        }
+
+    async def _status(self, args: Args, update: Update) -> object:
+        _read(args, NoArgs)
+        balance = await self._host.wallet.balance()
+        return {**self._host.status(), "wallet": documents.balance_document(self._host.wallet.capabilities, balance)}
+
+    async def _ping(self, args: Args, update: Update) -> object:
+        """So that a command can start a node before it asks something that must not be asked twice."""
+        _read(args, NoArgs)
+        return {"pid": os.getpid()}
+
+    async def _shutdown(self, args: Args, update: Update) -> object:
+        _read(args, NoArgs)
+        self._host.stop()
+        return {"pid": os.getpid()}
+
+    async def _relays(self, args: Args, update: Update) -> object:
+        """How the relays stand once each had a few seconds: for `doctor`."""
+        _read(args, NoArgs)
+        pool = await self._host.relays()
+        await pool.wait_connected(RELAY_SECONDS)
+        await pool.wait_eose(ANSWERS, RELAY_SECONDS)
+        return self._host.status()["relays"]
+
+    # Jobs.
+
+    async def _submit(self, args: Args, update: Update) -> object:
+        """Sign, store and send a request; returns when a relay has it, or none took it."""
+        asked = _read(args, SubmitArgs)
+        request = _request(asked, self._host.config)
+        node = self._host.node
+        pool = await self._host.relays()
+        if asked.relays:
+            await pool.ensure(asked.relays)
+        now = time.time()
+        deadline = now + asked.timeout
+        provider = request.providers[0] if request.providers else ""
+        keys = node.buyer_keys
+        request = msgspec.structs.replace(request, expiration=math.ceil(deadline))
+        draft = write_request(
+            request, created_at=int(now), salt=os.urandom(8),
+            encrypt=(lambda text: keys.encrypt(bytes.fromhex(provider), text)) if provider else None,
+        )
+        event = sign(draft, keys)
+        node.submit(BuyerJob(
+            id=event.id, request=event, prompt=asked.prompt, model=asked.model, bid=Msat(asked.bid), provider=provider, encrypted=bool(provider),
+            auto_pay=asked.auto_pay, urls=tuple(asked.relays), max_fee=Msat(self._host.config.wallet.max_fee_msats), created_at=now,
+            deadline=deadline,
+        ))
+        return documents.job_document(await node.watch(Role.BUYER, event.id, _reached("posted")))
+
+    async def _watch(self, args: Args, update: Update) -> object:
+        """Follow a job of ours; every change is an update."""
+        asked = _read(args, JobArgs)
+        await self._host.relays()
+        job: Job = self._buyer_job(asked.id)
+        seconds = asked.timeout
+        if asked.until == "end":
+            # A payment whose outcome is open keeps the job alive; who waits is told at the deadline.
+            seconds = max(0.0, self._buyer_job(asked.id).deadline - time.time()) + GRACE_SECONDS
+        try:
+            async with asyncio.timeout(seconds):
+                job = await self._host.node.watch(
+                    Role.BUYER, asked.id, _reached(asked.until), lambda job: update(documents.job_document(job))
+                )
+        except TimeoutError:
+            job = self._buyer_job(asked.id)
+        return documents.job_document(job)
+
+    async def _pay_job(self, args: Args, update: Update) -> object:
+        job = self._buyer_job(_read(args, JobArgs).id)
+        if job.state in (BuyerState.PAYING, BuyerState.UNSURE) or job.paid:
+            return documents.job_document(job)  # begun already: never twice
+        if job.ended:
+            raise PaymentError(f"the job has ended ({job.state}): there is nothing to pay", hint="submit it again")
+        if not job.quotes:
+            raise PaymentError("no provider has named a price yet", hint="`pylon job status ID` shows when one has")
+        await self._host.relays()
+        return documents.job_document(self._host.node.apply(Role.BUYER, job.id, PayOrdered()))
+
+    async def _cancel(self, args: Args, update: Update) -> object:
+        job = self._buyer_job(_read(args, JobArgs).id)
+        if job.state in (BuyerState.PAYING, BuyerState.UNSURE):
+            raise UsageError("the payment of this job is on its way: it cannot be cancelled now", hint="wait for `pylon job status ID`")
+        if job.ended:
+            raise UsageError(f"the job has ended already ({job.state})")
+        await self._host.relays()
+        return documents.job_document(self._host.node.apply(Role.BUYER, job.id, Withdrawn()))
+
+    def _buyer_job(self, job_id: str) -> BuyerJob:
+        job = self._host.node.job(Role.BUYER, job_id)
+        if not isinstance(job, BuyerJob):
+            raise UsageError(f"this home has posted no job {job_id!r}", hint="`pylon job list` shows those it has")
+        return job
+
+    # The wallet.
+
+    async def _balance(self, args: Args, update: Update) -> object:
+        _read(args, NoArgs)
+        return documents.balance_document(self._host.wallet.capabilities, await self._host.wallet.balance())
+
+    async def _fund(self, args: Args, update: Update) -> object:
+        capabilities = self._host.wallet.capabilities
+        if not capabilities.faucet:
+            raise PaymentError(f"the wallet {capabilities.name} has no faucet", hint="pay an invoice of `pylon wallet invoice` from elsewhere")
+        await self._host.wallet.fund(_sats(_read(args, SatsArgs)))
+        return documents.balance_document(capabilities, await self._host.wallet.balance())
+
+    async def _invoice(self, args: Args, update: Update) -> object:
+        asked = _read(args, SatsArgs)
+        made = await self._host.spending.invoice(_sats(asked), asked.memo, INVOICE_SECONDS)
+        return {
+            "bolt11": made.bolt11, "payment_hash": made.payment_hash.hex(), "amount_msat": made.amount, "expires_at": made.expires_at,
+            "simulated": self._host.wallet.capabilities.simulated,
+        }
+
+    async def _pay(self, args: Args, update: Update) -> object:
+        payable, paid = await self._host.spending.pay(_read(args, PayArgs).invoice)
+        return {
+            "status": "settled", "payment_hash": payable.payment_hash.hex(), "preimage": paid.preimage.hex(), "amount_msat": payable.amount,
+            "fee_msat": paid.fee,
+        }
+
+
+T = TypeVar("T", SubmitArgs, JobArgs, SatsArgs, PayArgs, NoArgs)
+
+
+def _read(args: Args, kind: type[T]) -> T:
+    try:
+        return msgspec.convert(args, kind)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"wrong arguments: {error}") from error
+
+
+def _sats(asked: SatsArgs) -> Msat:
+    amount = msat_of_sats(asked.sats)
+    if not 0 < amount <= MAX_MSAT:
+        raise UsageError("the amount must be at least 1 sat, and not more than all bitcoin")
+    return amount
+
+
+def _request(asked: SubmitArgs, config: Config) -> Request:
+    """The request that was asked for, or UsageError."""
+    if not asked.prompt.strip():
+        raise UsageError("the prompt is empty")
+    try:
+        size = len(asked.prompt.encode())
+    except UnicodeEncodeError as error:
+        raise UsageError("the prompt is not valid Unicode") from error
+    if size > MOST_INPUT_BYTES:
+        raise UsageError(f"the prompt has {size:,} bytes; {MOST_INPUT_BYTES:,} fit into a request")
+    if asked.kind not in KINDS:
+        raise UsageError(f"kind {asked.kind} is not known here; {', '.join(map(str, KINDS))} is")
+    if not 0 <= asked.bid <= MAX_MSAT:
+        raise UsageError("the bid must be an amount in msat, and not negative")
+    if not 0 < asked.timeout <= LONGEST_TIMEOUT:
+        raise UsageError("the timeout must be more than 0 seconds and at most a week")
+    if asked.max_tokens is not None and asked.max_tokens < 1:
+        raise UsageError("max_tokens must be at least 1")
+    params: list[tuple[str, ...]] = []
+    if asked.model:
+        params.append(("model", asked.model))
+    if asked.max_tokens is not None:
+        params.append(("max_tokens", str(asked.max_tokens)))
+    return Request(
+        kind=asked.kind, inputs=(Input(asked.prompt),), params=tuple(params), output="text/plain", bid=Msat(asked.bid),
+        relays=tuple(asked.relays or config.relays), providers=(nip19.public_key(asked.provider),) if asked.provider else (),
+    )
+
+
+def _reached(until: str) -> Callable[[Job], bool]:
+    """Whether a job has come as far as is waited for."""
+
+    def holds(job: Job) -> bool:
+        if not isinstance(job, BuyerJob):
+            raise AssertionError("only jobs of ours are waited for")
+        match until:
+            case "posted":
+                return job.ended or job.state is not BuyerState.DRAFT
+            case "quoted":
+                return job.ended or bool(job.quotes) or job.quote is not None
+            case "answer":
+                return job.state is BuyerState.DONE or (job.ended and not job.paid)
+            case "end":
+                return job.ended
+        raise UsageError(f"one can wait until posted, quoted, end or answer, not {until!r}")
+
+    return holds

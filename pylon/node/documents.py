@@ -1,0 +1,129 @@
+"""What commands show, as JSON documents. Fields may be added, never renamed; amounts are `…_msat`, ids 64 hex, times Unix seconds."""
+
+from __future__ import annotations
+
+from pylon.market.job import BuyerJob, BuyerState, Job, ProviderJob
+from pylon.node.journal import Payment, Status
+from pylon.node.ledger import role_of
+from pylon.units import Msat
+from pylon.wallets.base import Balance, Capabilities, Direction
+
+Document = dict[str, object]
+
+STATUS_WORDS = {Status.PENDING: "pending", Status.SETTLED: "settled", Status.FAILED: "failed"}
+
+
+def buyer_document(job: BuyerJob) -> Document:
+    """A job of ours: `job submit`, `job status`, `job results`."""
+    offer = job.quote or (job.quotes[0] if job.quotes else None)
+    refusal: Document | None = None
+    if job.trouble is not None:
+        refusal = {"code": job.trouble.code, "message": job.trouble.message}
+    end = job.answered_at
+    return {
+        "id": job.id,
+        "role": "buyer",
+        "kind": job.request.kind,
+        "status": job.state.value,
+        "answer": job.answer if job.state is BuyerState.DONE else None,
+        "model": job.answer_model or None,
+        "provider": job.answered_by or (offer.provider if offer else None) or job.provider or None,
+        "amount_msat": job.quote.amount if job.quote and job.paid else 0 if job.state is BuyerState.DONE else None,
+        "fee_msat": job.fee,
+        "own": job.own,
+        "bid_msat": job.bid,
+        "quote_msat": offer.amount if offer else None,
+        "refusals": [{"provider": r.provider, "code": r.trouble.code, "message": r.trouble.message} for r in job.refusals],
+        "trouble": refusal,
+        "prompt": job.prompt[:200],
+        "created_at": job.created_at,
+        "deadline": job.deadline,
+        "total_ms": None if end is None else _ms(job.created_at, end),
+        "legs_ms": _legs(job),
+    }
+
+
+def _legs(job: BuyerJob) -> dict[str, float | None]:
+    """How long each leg took; None for those that were not walked. `quoted` ends when the quote that was paid came."""
+    quoted_at = job.quote.at if job.quote else job.quotes[0].at if job.quotes else None
+    marks = {"posted": job.posted_at, "quoted": quoted_at, "paid": job.paid_at, "answered": job.answered_at}
+    legs: dict[str, float | None] = {}
+    before = job.created_at
+    for name, at in marks.items():
+        legs[name] = None if at is None else _ms(before, at)
+        before = at if at is not None else before
+    return legs
+
+
+def _ms(start: float, end: float) -> float:
+    return round(max(0.0, end - start) * 1000, 1)
+
+
+def provider_document(job: ProviderJob) -> Document:
+    """A job that we serve."""
+    return {
+        "id": job.id,
+        "role": "provider",
+        "kind": job.request.kind,
+        "status": job.state.value,
+        "amount_msat": job.received if job.paid else None,
+        "price_msat": job.price,
+        "customer": job.request.pubkey,
+        "model": job.model or None,
+        "own": job.own,
+        "trouble": None if job.trouble is None else {"code": job.trouble.code, "message": job.trouble.message},
+        "prompt": job.prompt.text[:200],
+        "created_at": job.created_at,
+    }
+
+
+def job_document(job: Job) -> Document:
+    """Either side."""
+    return provider_document(job) if isinstance(job, ProviderJob) else buyer_document(job)
+
+
+def list_document(jobs: list[Job]) -> Document:
+    """`job list`."""
+    rows: list[Document] = []
+    for job in jobs:
+        document = job_document(job)
+        rows.append({
+            "id": job.id, "role": role_of(job).value, "kind": job.request.kind, "status": job.state.value,
+            "amount_msat": document["amount_msat"], "created_at": job.created_at, "prompt": document["prompt"], "own": job.own,
+        })
+    return {"jobs": rows}
+
+
+def earnings_document(total: Msat, jobs: int, recent: list[Payment]) -> Document:
+    """`earnings`."""
+    return {
+        "total_msat": total,
+        "jobs": jobs,
+        "recent": [{"job": p.job, "amount_msat": p.amount, "at": p.settled_at, "own": p.own} for p in recent],
+    }
+
+
+def history_document(payments: list[Payment]) -> Document:
+    """`wallet history`. An open invoice of ours is no payment yet."""
+    shown = [p for p in payments if p.direction is Direction.OUT or p.status is Status.SETTLED]
+    return {
+        "payments": [
+            {
+                "direction": p.direction.value, "status": STATUS_WORDS[p.status], "amount_msat": p.amount, "fee_msat": p.fee,
+                "payment_hash": p.payment_hash.hex(), "at": p.settled_at or p.at, "memo": p.memo, "job": p.job or None, "own": p.own,
+            }
+            for p in shown
+        ]
+    }
+
+
+def balance_document(capabilities: Capabilities, balance: Balance) -> Document:
+    """`wallet balance`."""
+    return {
+        "backend": capabilities.name,
+        "network": capabilities.network,
+        "simulated": capabilities.simulated,
+        "spendable_msat": balance.spendable,
+        "receivable_msat": balance.receivable,
+        "pending_msat": balance.pending,
+    }

@@ -1,0 +1,108 @@
+"""The process of a node: the lock, the loop, signals, readiness. `python -m pylon.node.main HOME ROLE` is how it is started in the background."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import uvloop
+
+from pylon.config import Config, Home, load
+from pylon.errors import PylonError
+from pylon.node.client import ErrorDocument, Gone, call, tell_parent
+from pylon.node.lock import HomeLock
+from pylon.node.service import Service
+from pylon.nostr.keys import Identity
+
+TAKE_OVER_SECONDS = 40.0
+"""How long an idle node may take to leave."""
+
+log = logging.getLogger("pylon.node")
+
+
+class AlreadyRunning(PylonError):
+    """Another process runs this home."""
+
+    code = "already_running"
+
+
+async def run_node(home: Home, config: Config, identity: Identity, *, provides: bool, ready: Callable[[Service], None]) -> None:
+    """Run the home's node until it is asked to end. Raises AlreadyRunning, and whatever it cannot start for."""
+    home.create()
+    lock = HomeLock(home)
+    if not lock.acquire():
+        await _take_over(home, lock, provides=provides)
+    try:
+        async with Service(home, config, identity, provides=provides) as service:
+            loop = asyncio.get_running_loop()
+            asked = 0
+
+            def on_signal() -> None:
+                nonlocal asked
+                asked += 1
+                if asked > 1:
+                    log.warning("asked twice to end: what is unfinished stays for the next start")
+                    os._exit(1)
+                service.stop()
+
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, on_signal)
+            ready(service)
+            await service.run()
+    finally:
+        lock.release()
+
+
+async def _take_over(home: Home, lock: HomeLock, *, provides: bool) -> None:
+    """An idle node makes room for a provider; any other stays, and we do not start."""
+    try:
+        status = await call(home, "status")
+        idle = b'"role":"idle"' in status
+        if provides and idle:
+            await call(home, "shutdown")
+    except Gone:
+        idle = True  # it is leaving, or not ready yet: the lock tells
+    if not (provides and idle):
+        raise AlreadyRunning("Pylon is already running for this home", hint="`pylon status` shows it, `pylon stop` ends it")
+    try:
+        await asyncio.wait_for(asyncio.to_thread(lock.acquire, wait=True), TAKE_OVER_SECONDS)
+    except TimeoutError as error:
+        raise AlreadyRunning("another process of this home does not end", hint="`pylon stop` ends it") from error
+
+
+def main(arguments: list[str]) -> int:
+    """HOME ROLE [CONFIG]: what `client.spawn` starts."""
+    path, role, *rest = arguments
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    home = Home(Path(path))
+    try:
+        config = load(Path(rest[0]) if rest else home.config)
+        identity = Identity.load(home.identity, os.environ.get("PYLON_PASSPHRASE"))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run_node(
+                home, config, identity, provides=role == "provider", ready=lambda service: tell_parent({"result": {"pid": os.getpid()}})
+            ))
+    except AlreadyRunning as error:
+        if role == "idle":
+            tell_parent({"result": {"pid": 0}})  # somebody else was quicker: the caller finds him
+            return 0
+        return _failed(error)
+    except PylonError as error:
+        return _failed(error)
+    return 0
+
+
+def _failed(error: PylonError) -> int:
+    log.error("%s (%s)", error.message, error.hint)
+    tell_parent({"error": ErrorDocument(error.code, error.message, error.hint, error.exit_status)})
+    return error.exit_status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
