@@ -15,7 +15,7 @@ from pylon.nostr import message as messages
 from pylon.nostr.bucket import Bucket
 from pylon.nostr.event import Signer, encode, sign
 from pylon.nostr.happening import Authenticated, AuthFailed
-from pylon.nostr.message import Auth, Ok
+from pylon.nostr.message import Auth
 from pylon.nostr.nip42 import auth_draft
 
 MAX_CHALLENGE: Final = 1024
@@ -43,7 +43,6 @@ class Authentication:
         self.challenge: str | None = None
         self.accepted: frozenset[str] = frozenset()
         """Public keys (64 hex) whose AUTH for this challenge has its OK."""
-        self.reason = ""
         self._attempts: dict[str, str] = {}
         self._signings = Bucket(SIGNINGS, 1 / 60)
 
@@ -61,23 +60,21 @@ class Authentication:
         except InvalidEvent as error:
             raise WireError("invalid: an AUTH challenge that cannot be signed") from error
         # "The challenge is valid for the duration of the connection or until another challenge is sent by the relay."
-        self.challenge, self.accepted, self.reason = challenge, frozenset(), ""
+        self.challenge, self.accepted = challenge, frozenset()
         self._attempts = {answer.id: answer.pubkey for answer in answers}
         self.phase = AuthPhase.PENDING if answers else AuthPhase.FAILED
         return [messages.encode(Auth(encode(answer))) for answer in answers]
 
-    def answered(self, said: Ok) -> Authenticated | AuthFailed | None:
+    def answered(self, event_id: str, accepted: bool, reason: str) -> Authenticated | AuthFailed | None:
         """What an OK says about one of our keys; None where it answers something else."""
-        pubkey = self._attempts.pop(said.id, None)
+        pubkey = self._attempts.pop(event_id, None)
         if pubkey is None:
             return None
-        if said.accepted:
+        if accepted:
             self.accepted |= {pubkey}
-        else:
-            self.reason = said.message
         if not self._attempts:
             self.phase = AuthPhase.DONE if self.accepted else AuthPhase.FAILED
-        return Authenticated(pubkey) if said.accepted else AuthFailed(pubkey, said.message)
+        return Authenticated(pubkey) if accepted else AuthFailed(pubkey, reason)
 
     def timed_out(self) -> None:
         """No answer in time: go on as if it had been accepted; a refusal that follows is final."""

@@ -16,6 +16,10 @@ FINAL: Final = frozenset({"auth-required", "restricted", "blocked", "invalid", "
 """Prefixes of a CLOSED after which the same REQ would be closed again."""
 
 
+MAX_REASON: Final = 500
+"""Characters of a NOTICE, a CLOSED or an OK that are kept."""
+
+
 class Phase(Enum):
     """Of one REQ or EVENT on the present connection."""
 
@@ -42,11 +46,44 @@ class Outgoing(Said, kw_only=True):
 
 
 class Request(Said, kw_only=True):
-    """A subscription. `covered`: filters whose stored events have all come; every later event came too until `heard` (Unix seconds)."""
+    """A subscription: `filters` are wanted, `asked` were sent last, and what `before` matched may still be on its way.
+
+    `covered`: filters whose stored events have all come; every later event came too until `heard` (Unix seconds).
+    """
 
     filters: tuple[Filter, ...]
+    asked: tuple[Filter, ...] = ()
+    before: tuple[Filter, ...] = ()
     covered: tuple[Filter, ...] = ()
     heard: int = 0
+
+    def replace(self, filters: tuple[Filter, ...], heard: int) -> None:
+        """Want something else. A REQ without its EOSE is waited for, because the next EOSE could be that of either."""
+        self.covered_until(heard)
+        self.filters = filters
+        if self.phase is not Phase.SENT:
+            self.phase = Phase.WAITING
+
+    def send(self, tried: str | None) -> tuple[Filter, ...]:
+        """The filters for the REQ that is sent now."""
+        self.before, self.asked = self.asked, self.filters
+        self.phase, self.tried = Phase.SENT, tried
+        return self.advanced()
+
+    def eose(self, heard: int) -> bool:
+        """All that was stored has come. False: other filters are wanted by now, and are asked for next."""
+        self.before, self.covered, self.heard = (), self.asked, heard
+        self.phase = Phase.LIVE if self.asked == self.filters else Phase.WAITING
+        return self.phase is Phase.LIVE
+
+    def reset(self, heard: int) -> None:
+        """The connection is gone: ask again."""
+        self.covered_until(heard)
+        self.phase, self.tried, self.asked, self.before = Phase.WAITING, None, (), ()
+
+    def matching(self) -> tuple[Filter, ...]:
+        """What an event that comes now may match."""
+        return self.filters + self.asked + self.before
 
     def covered_until(self, heard: int) -> None:
         """It is about to stop being live: remember until when nothing was missed."""
@@ -70,6 +107,11 @@ class Request(Said, kw_only=True):
 def _includes(old: Filter, wanted: Filter) -> bool:
     """Whether `old` is `wanted`, reaching back as far or farther."""
     return (old.since or 0) <= (wanted.since or 0) and structs.replace(old, since=wanted.since) == wanted
+
+
+def readable(text: str) -> str:
+    """A stranger's words for a log or a terminal: bounded, without control characters."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text[:MAX_REASON])
 
 
 def prefix(reason: str) -> str:

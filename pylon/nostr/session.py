@@ -23,12 +23,9 @@ from pylon.nostr.event import Signer, VerifiedEvent
 from pylon.nostr.filter import Filter
 from pylon.nostr.happening import Accepted, AuthFailed, EventArrived, Happening, Rejected, SubscriptionClosed
 from pylon.nostr.message import Challenge, Close, Closed, Deliver, Eose, Notice, Ok, Req
-from pylon.nostr.said import FINAL, Outgoing, Phase, Request, Said, prefix
+from pylon.nostr.outbox import MAX_OUTBOX, Outbox
+from pylon.nostr.said import FINAL, Outgoing, Phase, Request, Said, prefix, readable
 
-MAX_REASON: Final = 500
-"""Characters of a NOTICE, a CLOSED or an OK that are kept."""
-MAX_OUTBOX: Final = 4096
-"""Events that may wait for one relay's answer."""
 MAX_DROPPED: Final = 64
 """Ended subscriptions whose late events are no offence."""
 
@@ -42,8 +39,7 @@ class Session:
         self._requests: dict[str, Request] = {}
         self._heads: dict[bytes, str] = {}
         self._dropped: deque[str] = deque(maxlen=MAX_DROPPED)
-        self._outbox: dict[str, Outgoing] = {}
-        self._queue: dict[str, None] = {}
+        self._outbox = Outbox()
         self._told: list[Happening] = []
         self._forget_connection(0)
 
@@ -68,8 +64,7 @@ class Session:
             self._heads[messages.deliver_head(sub)] = sub
             self._requests[sub] = Request(filters=wanted)
         elif request.filters != wanted:
-            request.covered_until(self._heard)
-            request.filters, request.phase = wanted, Phase.WAITING
+            request.replace(wanted, self._heard)
 
     def unsubscribe(self, sub: str) -> None:
         """End a subscription. Events that waited for its EOSE are rejected."""
@@ -80,10 +75,9 @@ class Session:
         self._dropped.append(sub)
         if self.is_open and request.phase in (Phase.SENT, Phase.LIVE):
             self._control.append(messages.encode(Close(sub)))
-        self._reject_waiting(sub, "error: the subscription that it waited for was ended")
-        for outgoing in self._outbox.values():
-            if outgoing.after == sub:
-                outgoing.after = None
+        if request.phase is not Phase.LIVE:
+            self._reject_waiting(sub, "error: the subscription that it waited for was ended")
+        self._outbox.release_from(sub)
 
     def retry(self, sub: str) -> None:
         """Ask again for a subscription that the relay ended."""
@@ -103,13 +97,11 @@ class Session:
         elif len(self._outbox) >= MAX_OUTBOX:
             self._told.append(Rejected(event.id, "error: too many events wait for this relay"))
         else:
-            self._outbox[event.id] = Outgoing(text=messages.publish(events.encode(event)), after=after)
-            self._queue[event.id] = None
+            self._outbox.put(event.id, Outgoing(text=messages.publish(events.encode(event)), after=after))
 
     def forget(self, event_id: str) -> None:
         """Stop sending an event that was not answered."""
-        self._outbox.pop(event_id, None)
-        self._queue.pop(event_id, None)
+        self._outbox.forget(event_id)
 
     # What we say and what we learned
 
@@ -126,8 +118,12 @@ class Session:
     @property
     def usable(self) -> bool:
         """Open, and authenticated where the relay wants that: nothing waits for an AUTH, and none was refused."""
-        held = any(said.phase is Phase.HELD for table in (self._requests, self._outbox) for said in table.values())
+        held = self._outbox.held() or any(request.phase is Phase.HELD for request in self._requests.values())
         return self.is_open and not held and self._auth.phase in (AuthPhase.NONE, AuthPhase.DONE)
+
+    def filters(self, sub: str) -> tuple[Filter, ...]:
+        """What an event for `sub` may match: its filters and, until their EOSE, those that they replaced."""
+        return self._requests[sub].matching() if sub in self._requests else ()
 
     def live(self, sub: str) -> bool:
         """Whether the stored events of `sub` have all come on this connection."""
@@ -149,17 +145,8 @@ class Session:
         tried = self._auth.challenge if self._auth.phase is AuthPhase.DONE else None
         for sub, request in self._requests.items():
             if request.phase is Phase.WAITING:
-                texts.append(messages.encode(Req(sub, request.advanced())))
-                request.phase, request.tried = Phase.SENT, tried
-        for event_id in list(self._queue):
-            outgoing = self._outbox[event_id]
-            if outgoing.after is None or self._requests[outgoing.after].phase is Phase.LIVE:
-                if budget <= 0:
-                    break
-                budget -= len(outgoing.text)
-                del self._queue[event_id]
-                texts.append(outgoing.text)
-                outgoing.phase, outgoing.tried = Phase.SENT, tried
+                texts.append(messages.encode(Req(sub, request.send(tried))))
+        texts += self._outbox.take(budget, tried, self.live)
         return texts
 
     # What happened
@@ -172,11 +159,8 @@ class Session:
     def closed(self) -> None:
         """The connection has ended. Subscriptions and unanswered events wait for the next one."""
         for request in self._requests.values():
-            request.covered_until(self._heard)
-            request.phase, request.tried = Phase.WAITING, None
-        for outgoing in self._outbox.values():
-            outgoing.phase, outgoing.tried = Phase.WAITING, None
-        self._queue = dict.fromkeys(self._outbox)
+            request.reset(self._heard)
+        self._outbox.reset()
         self._forget_connection(self._heard)
 
     def auth_timed_out(self) -> None:
@@ -214,7 +198,7 @@ class Session:
             case Notice(words):
                 if not self._notices.take(self._heard):
                     raise WireError("rate-limited: too many notices")
-                self._told.append(Notice(words[:MAX_REASON]))
+                self._told.append(Notice(readable(words)))
 
     def _fast_event(self, text: bytes) -> bool:
         """EVENT for one of our subscriptions in the usual spelling: cut, not parsed. What was cut badly is refused by the check."""
@@ -234,12 +218,12 @@ class Session:
 
     def _eose(self, said: Eose) -> None:
         request = self._requests.get(said.sub)
-        if request is not None and request.phase is Phase.SENT:
-            request.phase, request.covered, request.heard = Phase.LIVE, request.filters, self._heard
+        if request is not None and request.phase is Phase.SENT and request.eose(self._heard):
             self._told.append(said)
 
     def _ok(self, said: Ok) -> None:
-        answer = self._auth.answered(said)
+        reason = readable(said.message)
+        answer = self._auth.answered(said.id, said.accepted, reason)
         if answer is not None:
             self._told.append(answer)
             self._release()
@@ -247,26 +231,26 @@ class Session:
         outgoing = self._outbox.get(said.id)
         if outgoing is None or outgoing.phase is not Phase.SENT:
             return  # an answer to nothing that was asked, or a second one
-        reason = said.message[:MAX_REASON]
         # NIP-01, "duplicate": the relay has the event, whatever the truth value before the word
         if said.accepted or prefix(reason) == "duplicate":
             self.forget(said.id)
             self._told.append(Accepted(said.id, reason))
         elif prefix(reason) == "auth-required" and self._may_replay(outgoing):
             self._hold(outgoing, reason)
-            self._queue_ready()
+            self._outbox.put(said.id, outgoing)
         else:
-            self.forget(said.id)
-            self._told.append(Rejected(said.id, reason))
+            self._reject(said.id, reason)
 
     def _closed(self, said: Closed) -> None:
         request = self._requests.get(said.sub)
         if request is None or request.phase not in (Phase.SENT, Phase.LIVE):
             return
         request.covered_until(self._heard)
-        reason = said.message[:MAX_REASON]
+        reason = readable(said.message)
         if prefix(reason) == "auth-required" and self._may_replay(request):
             self._hold(request, reason)
+        elif request.filters != request.asked:
+            request.phase = Phase.WAITING  # what was closed is not what is wanted by now
         else:
             self._end(said.sub, request, reason)
 
@@ -298,21 +282,15 @@ class Session:
                 closed_for_auth = request.phase is Phase.ENDED and prefix(request.reason) == "auth-required"
                 if request.phase is Phase.HELD or (closed_for_auth and request.tried != self._auth.challenge):
                     request.phase = Phase.WAITING
-            for outgoing in self._outbox.values():
-                if outgoing.phase is Phase.HELD:
-                    outgoing.phase = Phase.WAITING
-            self._queue_ready()
+            for event_id, outgoing in self._outbox.held():
+                outgoing.phase = Phase.WAITING
+                self._outbox.put(event_id, outgoing)
         elif self._auth.phase is AuthPhase.FAILED:
             for sub, request in self._requests.items():
                 if request.phase is Phase.HELD:
                     self._end(sub, request, request.reason)
-            for event_id, outgoing in list(self._outbox.items()):
-                if outgoing.phase is Phase.HELD:
-                    self.forget(event_id)
-                    self._told.append(Rejected(event_id, outgoing.reason))
-
-    def _queue_ready(self) -> None:
-        self._queue.update((event_id, None) for event_id, outgoing in self._outbox.items() if outgoing.phase is Phase.WAITING)
+            for event_id, outgoing in self._outbox.held():
+                self._reject(event_id, outgoing.reason)
 
     def _end(self, sub: str, request: Request, reason: str) -> None:
         request.phase, request.reason = Phase.ENDED, reason
@@ -322,6 +300,9 @@ class Session:
             self._reject_waiting(sub, reason)
 
     def _reject_waiting(self, sub: str, reason: str) -> None:
-        for event_id in [event_id for event_id in self._queue if self._outbox[event_id].after == sub]:
-            self.forget(event_id)
-            self._told.append(Rejected(event_id, reason))
+        for event_id in self._outbox.parked(sub):
+            self._reject(event_id, reason)
+
+    def _reject(self, event_id: str, reason: str) -> None:
+        self._outbox.forget(event_id)
+        self._told.append(Rejected(event_id, reason))

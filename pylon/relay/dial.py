@@ -7,11 +7,10 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Final
 
 from picows import WSError, WSInvalidStatusError, WSListener, WSParsedURL, WSTransport, ws_connect
 
-MAX_REASON: Final = 200
+from pylon.nostr.said import readable
 
 # What picows would log about a bad peer is the reason in the link's state; a stranger's bytes have no place on a user's terminal.
 _wire = logging.getLogger("pylon.relay.wire")
@@ -107,4 +106,4 @@ def _sentence(error: Exception, seconds: float) -> str:
             text = error.strerror or type(error).__name__
         case _:
             text = f"not an address: {error}"
-    return "".join(letter if letter.isprintable() else "?" for letter in text[:MAX_REASON])
+    return readable(text)

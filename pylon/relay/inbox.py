@@ -46,9 +46,8 @@ class Source(Protocol):
 class _Box:
     """One subscription. `checking`: by id, the copies that wait for the one being verified."""
 
-    def __init__(self, sub: str, filters: tuple[Filter, ...]) -> None:
+    def __init__(self, sub: str) -> None:
         self.sub = sub
-        self.filters = filters
         self.seen = Seen(REMEMBERED)
         self.checking: dict[str, list[tuple[Source, bytes]]] = {}
 
@@ -66,20 +65,16 @@ class Inbox:
         self._stopped: set[Source] = set()
         self._ingest: Ingest[_Context] = Ingest(self._checked, on_room=self._room)
 
-    def open(self, sub: str, filters: Sequence[Filter]) -> None:
-        """Deliver what matches one of `filters` as `sub`; for an open subscription, replace its filters."""
-        box = self._boxes.get(sub)
-        if box is None:
-            self._boxes[sub] = _Box(sub, tuple(filters))
-        else:
-            box.filters = tuple(filters)
+    def open(self, sub: str) -> None:
+        """Deliver events of `sub` from now on."""
+        self._boxes.setdefault(sub, _Box(sub))
 
     def close(self, sub: str) -> None:
         """Deliver nothing more for `sub`, and forget what was."""
         self._boxes.pop(sub, None)
 
-    def arrived(self, arrival: EventArrived, source: Source) -> None:
-        """`source` sent an event."""
+    def arrived(self, arrival: EventArrived, filters: Sequence[Filter], source: Source) -> None:
+        """`source`, which was asked for `filters`, sent an event."""
         box = self._boxes.get(arrival.sub)
         if box is None:
             return
@@ -93,7 +88,7 @@ class Inbox:
             return
         if event.id in box.seen:  # the id could not be seen without parsing
             self._repeat(event.id, source.url)
-        elif len(event.id) != 64 or not any(wanted.matches(event) for wanted in box.filters):
+        elif len(event.id) != 64 or not any(wanted.matches(event) for wanted in filters):
             source.strike()
         elif event.id in box.checking:
             waiting = box.checking[event.id]

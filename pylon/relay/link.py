@@ -18,6 +18,7 @@ from picows import WSCloseCode, WSMsgType, WSTransport
 
 from pylon._native.frames import FrameListener
 from pylon.nostr.happening import Happening, SubscriptionClosed
+from pylon.nostr.said import readable
 from pylon.nostr.session import Session
 from pylon.relay.backoff import Backoff
 from pylon.relay.dial import Unreachable, dial
@@ -86,6 +87,7 @@ class Link:
         self._turning = False
         self._closing = False
         self._why = ""
+        self._abused = False
         self._heard_at = 0.0
         self._wake = asyncio.Event()
         self._timers: list[asyncio.TimerHandle] = []
@@ -148,7 +150,7 @@ class Link:
             self._turning = False
         self._watch_auth()
         if self.session.abusive and not self._why:
-            self._backoff.penalize()
+            self._abused = True
             self.hang_up(WSCloseCode.POLICY_VIOLATION, "it sends garbage or events that nobody asked for")
 
     def strike(self) -> None:
@@ -181,6 +183,7 @@ class Link:
         self._transport = transport
         self._paused = False
         self._why = self.reason = ""
+        self._abused = False
         self._heard_at = asyncio.get_running_loop().time()
         self._owner.opening(self)
         self.session.opened(int(self._clock()))
@@ -189,6 +192,8 @@ class Link:
 
     def messages(self, texts: list[bytes], /) -> None:
         """Whole texts of one read."""
+        if self._why:
+            return  # this connection is being closed
         self._heard_at = asyncio.get_running_loop().time()
         self.session.receive(texts, int(self._clock()))
         self.turn()
@@ -204,7 +209,7 @@ class Link:
         self.session.closed()
         self.turn()
         if self._ended is not None and not self._ended.done():
-            said = f"the relay closed the connection ({code}{': ' + reason if reason else ''})" if code is not None else reason
+            said = f"the relay closed the connection ({code} {readable(reason)}".rstrip() + ")" if code is not None else reason
             self._ended.set_result(self._why or said or "the connection was lost")
 
     def paused(self, /) -> None:
@@ -242,7 +247,9 @@ class Link:
                 max_message=self._options.max_message, tls=self._tls,
             )
         except Unreachable as error:
-            return str(error)
+            if self._transport is None:
+                return str(error)
+            transport = self._transport  # it opened in the moment in which the time was up
         since = loop.time()
         pings = loop.create_task(self._ping(transport))
         try:
@@ -252,10 +259,12 @@ class Link:
             await asyncio.wait((pings,))
         if loop.time() - since >= self._options.steady_after:
             self._backoff.reset()
+        if self._abused:
+            self._backoff.penalize()
         try:
             await transport.wait_disconnected()
         except Exception as error:  # a stranger's bytes must not end this task, whatever picows makes of them
-            reason = str(error) or type(error).__name__
+            reason = readable(str(error)) or type(error).__name__
         return reason
 
     async def _pause(self) -> None:
@@ -289,7 +298,7 @@ class Link:
 
     def _happened(self, happening: Happening) -> None:
         if isinstance(happening, SubscriptionClosed) and not happening.final:
-            backoff = self._retries.setdefault(happening.sub, Backoff(1.0, self._options.backoff_cap, self._rng))
+            backoff = self._retries.setdefault(happening.sub, Backoff(self._options.backoff_base, self._options.backoff_cap, self._rng))
             self._timers.append(asyncio.get_running_loop().call_later(backoff.next(), self._retry, happening.sub))
         self._owner.happened(self, happening)
 

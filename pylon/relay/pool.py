@@ -146,7 +146,7 @@ class Pool:
             subscription.first_eose = None
         self._subscriptions[sub_id] = subscription
         subscription.asked = wanted
-        self._inbox.open(sub_id, wanted)
+        self._inbox.open(sub_id)
         for link in self._links.values():
             link.session.subscribe(sub_id, wanted)
             link.turn()
@@ -225,15 +225,13 @@ class Pool:
         for sub_id, subscription in self._subscriptions.items():
             wanted = subscription.wanted()
             if wanted:
-                subscription.asked = wanted
-                self._inbox.open(sub_id, wanted)
                 link.session.subscribe(sub_id, wanted)
 
     def happened(self, link: Link, happening: Happening, /) -> None:
         """A relay said something that matters."""
         match happening:
             case EventArrived():
-                self._inbox.arrived(happening, link)
+                self._inbox.arrived(happening, link.session.filters(happening.sub), link)
             case Eose(sub_id):
                 self._inbox.after(lambda: self._eose(sub_id, link.url))
             case Accepted(event_id, reason):
