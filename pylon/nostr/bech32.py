@@ -7,7 +7,7 @@ from typing import Final
 from pylon.errors import WireError
 
 MAX_LENGTH: Final = 5000
-"""Characters. NIP-19: "bech32 strings SHOULD be limited to 5000 characters" (BIP-173 itself stops at 90)."""
+"""NIP-19: "Bech32-formatted strings SHOULD be limited in size to 5000 characters" (BIP-173 itself stops at 90)."""
 
 _ALPHABET: Final = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _VALUES: Final = {letter: value for value, letter in enumerate(_ALPHABET)}

@@ -51,10 +51,19 @@ class _File(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
 
 
 def write(path: Path, record: Record, passphrase: str | None = None, *, overwrite: bool = False) -> None:
-    """Write `record` to `path`. Raises UsageError where the file exists and `overwrite` is not set, or the passphrase is empty."""
+    """Write `record` to `path`. Raises UsageError for a file that exists (unless `overwrite`) and for an empty passphrase,
+    NotSetUp where it cannot be written.
+    """
     file = _File(1, identity=record) if passphrase is None else _File(1, sealed=_seal(record, passphrase))
     text = msgspec.json.format(msgspec.json.encode(file), indent=1) + b"\n"
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _replace(path, text, overwrite=overwrite)
+    except OSError as error:
+        raise NotSetUp(f"the identity cannot be written to {path}: {error.strerror or error}") from error
+
+
+def _replace(path: Path, text: bytes, *, overwrite: bool) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     # O_EXCL with mode 0600: the file is never open to others and never somebody else's, not even for a moment
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

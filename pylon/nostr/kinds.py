@@ -53,7 +53,7 @@ def is_regular(kind: int) -> bool:
 def address_of(event: Event) -> Address | None:
     """The address of a replaceable or addressable event, None for any other. A missing `d` is the empty one."""
     if is_addressable(event.kind):
-        # "the d tag's first value": that of the first d tag, whatever other ones say
+        # "addressable by their kind, pubkey and d tag value": the first d tag's, whatever other ones say
         return Address(event.kind, event.pubkey, next(iter((event.first("d") or ())[1:2]), ""))
     return Address(event.kind, event.pubkey) if is_replaceable(event.kind) else None
 

@@ -28,8 +28,8 @@ class Deletion(msgspec.Struct, frozen=True):
         if event.kind == DELETION:  # "a deletion request event against a deletion request has no effect"
             return False
         if event.pubkey != self.author:
-            # "MAY reference a kind:1059 event when the deletion request pubkey appears in a p tag ... The k tag MUST be 1059"
-            return event.kind == GIFT_WRAP and event.id in self.ids and GIFT_WRAP in self.kinds and self.author in event.values("p")
+            # NIP-59: "relays SHOULD delete kind:1059 events whose p-tag matches the signer of NIP-09 deletions"
+            return event.kind == GIFT_WRAP and event.id in self.ids and self.author in event.values("p")
         if event.id in self.ids:
             return True
         # "all versions of the replaceable event up to the created_at timestamp of the deletion request event"

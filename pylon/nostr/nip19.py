@@ -150,7 +150,7 @@ def _tlv(items: Iterable[tuple[int, bytes]]) -> bytes:
 
 
 def _read_tlv(data: bytes) -> list[tuple[int, bytes]]:
-    """All items, unknown ones too: "When decoding a bech32-formatted string, TLVs that are not recognized should be ignored"."""
+    """All items, unknown ones too: "TLVs that are not recognized or supported should be ignored, rather than causing an error"."""
     items: list[tuple[int, bytes]] = []
     place = 0
     while place < len(data):

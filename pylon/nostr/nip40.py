@@ -15,6 +15,9 @@ def expires_at(event: Event) -> int | None:
 
 
 def is_expired(event: Event, now: int) -> bool:
-    """ "the time at which the message should be considered expired" has come. Whether an ephemeral kind is exempt, the caller says."""
+    """Whether "the time at which the message should be deleted by relays" has come.
+
+    "An expiration timestamp does not affect storage of ephemeral events": the caller knows whether that matters.
+    """
     expiration = expires_at(event)
     return expiration is not None and expiration <= now

@@ -34,7 +34,7 @@ def check_auth(event: VerifiedEvent, challenge: str, urls: Iterable[str], now: i
         raise AuthRefused("created_at is more than 10 minutes away from now")
     if (event.first("challenge") or ("challenge",))[1:2] != (challenge,):  # "that the challenge tag matches the challenge sent before"
         raise AuthRefused("challenge mismatch")
-    # "that the relay tag matches the relay URL: URL normalization techniques can be applied"
+    # "that the relay tag matches the relay URL": "URL normalization techniques can be applied."
     relay = (event.first("relay") or ("relay",))[1:2]
     if not relay or normalize_url(relay[0]) not in {normalize_url(url) for url in urls} - {None}:
         raise AuthRefused("relay mismatch")

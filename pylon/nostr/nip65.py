@@ -20,7 +20,7 @@ class RelayList(msgspec.Struct, frozen=True):
 
 
 def relay_list_draft(relays: Sequence[str], created_at: int) -> Draft:
-    """The list of relays that are used both ways. "If it is omitted, it means the author uses the relay for both purposes." """
+    """The list of relays that are used both ways: "If the marker is omitted, the relay is both read and write." """
     return Draft(kind=RELAY_LIST, created_at=created_at, tags=tuple(("r", relay) for relay in relays))
 
 
@@ -35,7 +35,7 @@ def read_relay_list(event: Event) -> RelayList:
         if url is None:
             continue
         marker = tag[2] if len(tag) > 2 else ""
-        # "The r tags can have a second parameter as either read or write"; another word says neither, so it restricts nothing
+        # "an optional read or write marker": another word says neither, so it restricts nothing
         if marker != "write":
             read[url] = None
         if marker != "read":

@@ -59,7 +59,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
 
 
 def announcement_draft(offer: Announcement, created_at: int) -> Draft:
-    """Kind 31990 with `d` and a `k` for every kind. "`content` is an optional set_metadata-like stringified JSON object" """
+    """Kind 31990 with `d` and a `k` for every kind. "`content` is an optional metadata-like stringified JSON object" """
     content: dict[str, object] = {"name": offer.name, "about": offer.about, "supportsEncryption": offer.encryption}
     if offer.price is not None:
         content["price_msat"] = offer.price

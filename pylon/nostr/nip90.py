@@ -197,14 +197,14 @@ def read_feedback(event: Event) -> Feedback:
     """Read an event of kind 7000. Raises WireError where it names no request."""
     request = _one_id(event)
     status = event.first("status") or ("status", "")
-    amount = event.first("amount") or ("amount", "")
+    amount, bolt11 = _amount(event)
     return Feedback(
         request=request,
         customer=next(iter(event.values("p")), ""),
         status=status[1] if len(status) > 1 else "",
         extra=" ".join(status[2:]),
-        amount=read_msat(amount[1]) if len(amount) > 1 else None,
-        bolt11=amount[2] if len(amount) > 2 else "",
+        amount=amount,
+        bolt11=bolt11,
         content=event.content,
         encrypted=event.first("encrypted") is not None,
     )
@@ -212,17 +212,28 @@ def read_feedback(event: Event) -> Feedback:
 
 def read_result(event: Event) -> Result:
     """Read an event of kind 6000-6999. Raises WireError where it names no request."""
-    amount = event.first("amount") or ("amount", "")
+    amount, bolt11 = _amount(event)
     return Result(
         kind=event.kind,
         request=_one_id(event),
         customer=next(iter(event.values("p")), ""),
         content=event.content,
-        amount=read_msat(amount[1]) if len(amount) > 1 else None,
-        bolt11=amount[2] if len(amount) > 2 else "",
+        amount=amount,
+        bolt11=bolt11,
         model=next(iter(event.values("model")), ""),
         encrypted=event.first("encrypted") is not None,
     )
+
+
+def _amount(event: Event) -> tuple[Msat | None, str]:
+    _, text, bolt11, *_ = (*(event.first("amount") or ("amount",)), "", "")
+    return read_msat(text), bolt11
+
+
+def _amount_tag(amount: Msat | None, bolt11: str) -> list[list[str]]:
+    if amount is None:
+        return []
+    return [["amount", str(amount), bolt11] if bolt11 else ["amount", str(amount)]]
 
 
 def _one_id(event: Event) -> str:
@@ -246,8 +257,7 @@ def write_feedback(
 ) -> Draft:
     """Feedback on `request`. `content` is already ciphertext where `encrypted`."""
     tags: list[list[str]] = [["status", status, extra] if extra else ["status", status], ["e", request.id], ["p", request.pubkey]]
-    if amount is not None:
-        tags.append(["amount", str(amount), bolt11] if bolt11 else ["amount", str(amount)])
+    tags += _amount_tag(amount, bolt11)
     if encrypted:
         tags.append(["encrypted"])
     if expiration is not None:
@@ -272,10 +282,7 @@ def write_result(
     else:
         tags.append(["request", encode(request).decode()])
         tags += [list(tag) for tag in request.tags if tag and tag[0] == "i"]
-    tags += [["e", request.id], ["p", request.pubkey]]
-    if amount is not None:
-        tags.append(["amount", str(amount), bolt11] if bolt11 else ["amount", str(amount)])
-    tags.append(["status", "success"])
+    tags += [["e", request.id], ["p", request.pubkey], *_amount_tag(amount, bolt11), ["status", "success"]]
     if model:
         tags.append(["model", model])
     return Draft(kind=request.kind + RESULT_OFFSET, created_at=created_at, content=content, tags=_freeze(tags))

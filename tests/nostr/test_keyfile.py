@@ -71,6 +71,14 @@ def test_an_identity_is_not_overwritten(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["identity.json"]
 
 
+def test_nowhere_to_write(tmp_path: Path) -> None:
+    """A home that cannot hold a file is one clear sentence, not a traceback."""
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file" / "identity.json", tmp_path / ("n" * 300)):
+        with pytest.raises(NotSetUp, match="cannot be written"):
+            Identity.generate().save(path)
+
+
 def test_missing(tmp_path: Path) -> None:
     """No identity: exit status 3, and the command that makes one."""
     with pytest.raises(NotSetUp, match="no identity") as caught:

@@ -27,7 +27,7 @@ def test_ranges(kinds: tuple[int, ...], is_one: object) -> None:
 
 
 def test_addresses() -> None:
-    """An address has the kind, the author and, where the kind is addressable, "the d tag's first value"."""
+    """ "addressable by their kind, pubkey and d tag value": the first d tag's; other replaceable kinds have none."""
     assert address_of(event(31990, (("d", "a:b", "x"), ("d", "c")))) == Address(31990, ME, "a:b")
     for tags in ((), (("d",),), (("d", ""),), (("d",), ("d", "second"))):
         assert address_of(event(31990, tags)) == Address(31990, ME, "")

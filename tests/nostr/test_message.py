@@ -219,6 +219,15 @@ def test_any_bytes(text: bytes) -> None:
     peek_id(text)
 
 
+def test_bytes_that_are_not_utf8_inside_an_event() -> None:
+    """An event passes through unread, so its broken UTF-8 is found by the check, with its reason."""
+    raw = encode_event(event(content="a")).replace(b'"content":"a"', b'"content":"\xff"')
+    got = decode_client(b'["EVENT",' + raw + b"]")
+    assert got == Publish(raw)
+    with pytest.raises(InvalidEvent, match="UTF-8"):
+        check(raw)
+
+
 FAKE = '"id":"' + "f" * 64 + '"'
 traps = st.sampled_from(["", FAKE, "\\" + FAKE, f"{{{FAKE}}}", '\\\\",' + FAKE, '"id', '":"' + "f" * 64, '\x00"id"', '\\"id"'])
 

@@ -70,7 +70,7 @@ def test_round_trip(entity: Entity) -> None:
 
 
 def test_unknown_values_are_ignored() -> None:
-    """ "When decoding a bech32-formatted string, TLVs that are not recognized should be ignored, rather than causing an error." """
+    """ "TLVs that are not recognized or supported should be ignored, rather than causing an error." """
     key = bytes(range(32))
     data = b"\x09\x02xx" + b"\x00\x20" + key + b"\xff\x00" + b"\x01\x05wss:/" + b"\x00\x20" + bytes(32)
     assert decode(bech32.encode("nprofile", data)) == Profile(key.hex(), ("wss:/",))

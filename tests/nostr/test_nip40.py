@@ -17,7 +17,7 @@ def test_unreadable(text: str) -> None:
 
 
 def test_the_moment() -> None:
-    """ "the time at which the message should be considered expired": from that second on."""
+    """ "the time at which the message should be deleted by relays": from that second on."""
     some = event(tags=(("expiration", str(NOW)),))
     assert expires_at(some) == NOW
     assert is_expired(some, NOW)

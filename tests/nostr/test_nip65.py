@@ -11,7 +11,7 @@ from tests.nostr.people import ALICE, NOW, event
 
 
 def test_round_trip() -> None:
-    """ "If it is omitted, it means the author uses the relay for both purposes." """
+    """ "If the marker is omitted, the relay is both read and write." """
     urls = ("ws://127.0.0.1:7700", "wss://relay.example")
     signed = sign(relay_list_draft(urls, NOW), ALICE)
     assert signed.kind == 10002

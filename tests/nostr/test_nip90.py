@@ -161,7 +161,7 @@ def test_result_round_trip() -> None:
 
 
 def test_an_encrypted_result_leaks_nothing() -> None:
-    """ "MUST carry encrypted, and SHOULD NOT carry i": neither the inputs nor the request stand in it (J14, J15)."""
+    """ "avoid including i tag with input-data as clear text": neither the inputs nor the readable request stand in it (J14, J15)."""
     request = Request(5050, (Input("secret prompt"),), providers=(BOB.pubkey_hex,))
     job = sign(write_request(request, created_at=NOW, salt=SALT, encrypt=lambda text: ALICE.encrypt(BOB.pubkey, text)), ALICE)
     draft = write_result(job, BOB.encrypt(ALICE.pubkey, "secret answer"), created_at=NOW, model="m", encrypted=True)

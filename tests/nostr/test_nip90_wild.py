@@ -105,7 +105,7 @@ def test_numbers(text: str, value: float) -> None:
     "text", ["abc", "", "-1", "1e9", "513", "1000000000", "9" * 5000, "nan", "inf", "1_0", "٣", "0x5", " 5", "5\n", "1.", "--1"]
 )
 def test_bad_numbers(text: str) -> None:
-    """ "max_tokens=1e9/-1/abc": INVALID_PARAMETER, in words that name the bounds (J9)."""
+    """ Not a number, negative, too large: INVALID_PARAMETER, in words that name the bounds (J9)."""
     with pytest.raises(JobError, match="max_tokens must be a number from 0 to 512") as caught:
         number(Request(5050, (), (("max_tokens", text),)), ["max_tokens"], 0, 512)
     assert caught.value.code == "INVALID_PARAMETER"
@@ -179,7 +179,7 @@ def test_about_no_job(tags: Tags) -> None:
 
 @pytest.mark.parametrize("status", ["available", "pong", "subscription-required", "", "PAID", "\x00"])
 def test_unknown_words(status: str) -> None:
-    """ "An unknown status must be tolerated": it is handed on as it is."""
+    """ An unknown status is tolerated: it is handed on as it is, and what may be paid is decided elsewhere."""
     assert read_feedback(event(7000, (("e", ID), ("status", status)))).status == status
 
 
