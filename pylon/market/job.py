@@ -1,7 +1,7 @@
 """The records of a job, on each side of the market, and the states they pass through.
 
-A record is a value: `advance` (in `provider` and `buyer`) makes a new one. Times are Unix seconds (floats where a leg is measured), money is
-msat, ids are whole. The ledger keeps them by (role, id), since one home may be both sides of the same job.
+A record is a value: `advance` (in `provider` and `buyer`) makes a new one. Times are Unix seconds (floats where a leg is measured),
+money is msat, ids are whole. The ledger keeps them by (role, id), since one home may be both sides of the same job.
 """
 
 from __future__ import annotations
@@ -144,6 +144,8 @@ class BuyerJob(msgspec.Struct, frozen=True, kw_only=True):
     refusals: tuple[Refusal, ...] = ()
     working: tuple[str, ...] = ()
     """Providers that said `processing`."""
+    withdrawn: bool = False
+    """The person cancelled while a payment was on its way: if it fails, nothing more is paid."""
     posted_at: float | None = None
     paid_at: float | None = None
     answered_at: float | None = None

@@ -3,13 +3,15 @@
 new -Accepted-> offered -Invoiced-> invoiced -Settled-> running -Generated-> answered -Delivered-> delivered
  · new -Accepted (price 0)-> running · new -Declined-> declined · offered -InvoiceFailed-> failed
  · offered|invoiced|running -Cancelled-> cancelled (the computation is stopped) · invoiced -Expired-> expired
- · expired|cancelled -Settled-> running (a payment can land late: we deliver) · running -GenerateFailed-> running (again), failed (free), owing (paid)
+ · expired|cancelled -Settled-> running (a payment can land late: we deliver)
+ · running -GenerateFailed-> running (again), failed (free), owing (paid)
  · owing -Woke-> owing (tried again at every start) · owing -Generated-> answered
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import cast
 
 from msgspec.structs import replace
@@ -42,7 +44,7 @@ from pylon.market.signals import (
     Signal,
     Woke,
 )
-from pylon.market.table import IMPOSSIBLE, SAME, Fixed, Row, Rule, Step, leads, rule_of
+from pylon.market.table import Fixed, Row, Step, leads, row, rule_of
 from pylon.market.terms import Terms, invoice_seconds
 from pylon.nostr import nip90
 from pylon.nostr.nip90 import error_extra, write_feedback, write_result
@@ -123,7 +125,8 @@ def _settled_late(job: ProviderJob, signal: Settled, terms: Terms, now: float) -
 
 
 def _generated(job: ProviderJob, signal: Generated, terms: Terms, now: float) -> ProviderStep:
-    content = KINDS[job.request.kind].write(signal.text)
+    # A model may cut a character in two; half of one (a lone surrogate) can neither be signed nor stored.
+    content = KINDS[job.request.kind].write(signal.text.encode("utf-8", "replace").decode())
     draft = write_result(
         job.request, content, created_at=int(now), model=signal.model, amount=job.price if job.paid else None, encrypted=job.encrypted
     )
@@ -142,8 +145,8 @@ def _generate_failed(job: ProviderJob, signal: GenerateFailed, terms: Terms, now
         again = Generate(not_before=now + BACKOFF[min(attempts, len(BACKOFF)) - 1])
         return Step(replace(job, attempts=attempts, trouble=signal.trouble), again)
     job = replace(job, attempts=attempts, trouble=signal.trouble, state=S.OWING if job.paid else S.FAILED)
-    told = Trouble(nip90.SERVICE_UNAVAILABLE, "the computation failed" + ("; the answer is owed and will be tried again" if job.paid else ""))
-    return Step(job, _feedback(job, "error", now, told))
+    owed = "; the answer is owed and will be tried again" if job.paid else ""
+    return Step(job, _feedback(job, "error", now, Trouble(nip90.SERVICE_UNAVAILABLE, "the computation failed" + owed)))
 
 
 def _delivered(job: ProviderJob, signal: Delivered, terms: Terms, now: float) -> ProviderStep:
@@ -164,8 +167,10 @@ def _cancel(job: ProviderJob, signal: Cancelled, terms: Terms, now: float) -> Pr
 
 
 def _cancel_invoice(job: ProviderJob, signal: Invoiced, terms: Terms, now: float) -> ProviderStep:
-    """The invoice came after the customer had left: close it unseen."""
-    return Step(replace(job, bolt11=signal.bolt11, payment_hash=signal.payment_hash), CancelInvoice(signal.payment_hash))
+    """The invoice came after the customer had left: close it unseen. One that was shown stays the invoice of the job."""
+    if not job.payment_hash:
+        job = replace(job, bolt11=signal.bolt11, payment_hash=signal.payment_hash)
+    return Step(job, CancelInvoice(signal.payment_hash))
 
 
 def _expire(job: ProviderJob, signal: Signal, terms: Terms, now: float) -> ProviderStep:
@@ -187,10 +192,7 @@ SIGNALS: tuple[type[Signal], ...] = (
 )
 
 
-def _row(rules: Mapping[type[Signal], Rule], *impossible: type[Signal]) -> Row:
-    """A total row: the given transitions, the impossible, `SAME` for all others."""
-    return {signal: rules.get(signal) or (IMPOSSIBLE if signal in impossible else SAME) for signal in SIGNALS}
-
+_row = partial(row, SIGNALS)
 
 _NO_MONEY = (Settled, Expired, Generated, GenerateFailed, Delivered)
 

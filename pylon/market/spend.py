@@ -18,6 +18,8 @@ MARGIN = 2
 """Seconds an invoice must still live, so that a payment can complete."""
 FUTURE = 600
 """Seconds an invoice may be dated ahead of our clock."""
+LONGEST_LIFE = 10 * 365 * 86_400
+"""Seconds after which no invoice counts as payable, whatever it says: BOLT11 allows an expiry of any length."""
 
 
 class Payable(msgspec.Struct, frozen=True):
@@ -62,7 +64,7 @@ def vet(bolt11: str, *, tag: Msat | None, limit: Msat | None, currency: str, now
         raise InvoiceRefused(f"the invoice asks {amount} msat and its event announced {tag}")
     if limit is not None and amount > limit:
         raise OverBudget(f"the invoice asks {amount} msat and the limit is {limit}")
-    expires_at = invoice.timestamp + invoice.expiry
+    expires_at = invoice.timestamp + min(invoice.expiry, LONGEST_LIFE)
     if expires_at <= now + MARGIN:
         raise InvoiceRefused("the invoice has expired")
     if invoice.timestamp > now + FUTURE:

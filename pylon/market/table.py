@@ -6,7 +6,7 @@ A rule is a transition (a function and the states it may lead to), `SAME` (a rep
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Generic, TypeVar
 
@@ -56,6 +56,11 @@ Row = Mapping[type[Signal], "Rule | Fixed"]
 def leads(act: Callable[..., object], *to: str) -> Rule:
     """A rule that runs `act` and ends in one of the states `to`."""
     return Rule(frozenset(to), act)
+
+
+def row(signals: Iterable[type[Signal]], rules: Mapping[type[Signal], Rule], *impossible: type[Signal]) -> Row:
+    """A total row: the given transitions, the impossible, `SAME` for all other `signals`."""
+    return {signal: rules.get(signal) or (IMPOSSIBLE if signal in impossible else SAME) for signal in signals}
 
 
 def rule_of(table: Mapping[str, Row], state: str, signal: Signal) -> Rule | Fixed:
