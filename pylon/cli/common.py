@@ -6,6 +6,7 @@ import asyncio
 import functools
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Coroutine
 from typing import ParamSpec, TypeVar
@@ -62,14 +63,18 @@ def fail(error: PylonError, *, as_json: bool, document: dict[str, object] | None
     return error.exit_status
 
 
+_STEERS = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]").match
+
+
 def _plain(text: str) -> str:
     """Text from anywhere, safe for a terminal: control characters are shown, not obeyed; markup is not read."""
     return printable(text).replace("[", "\\[")
 
 
 def printable(text: str) -> str:
-    """`text` without the control characters that could drive a terminal (line breaks and tabs stay)."""
-    return "".join(c if c in "\n\t" or not (ord(c) < 32 or 127 <= ord(c) < 160) else repr(c)[1:-1] for c in text)
+    """`text` without what could drive a terminal: control characters (line breaks and tabs stay) and overrides of the writing direction,
+    which would make the rest of a line read as something else."""
+    return "".join(c if c in "\n\t" or not _STEERS(c) else repr(c)[1:-1] for c in text)
 
 
 def run(main: Callable[[], Coroutine[None, None, R]]) -> R:

@@ -236,6 +236,8 @@ def cancel(context: Context, job_id: str, as_json: bool) -> int | None:
     document = ask(context.home, "job.cancel", {"id": found.id})
     if as_json:
         show_json(document)
-    else:
+    elif document["status"] == "withdrawn":
         out.print(f"Job {found.id} is withdrawn.", markup=False)
+    else:
+        out.print(f"Job {found.id} is being paid right now: it is withdrawn if that fails, else its answer comes.", markup=False)
     return None

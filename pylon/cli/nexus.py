@@ -21,20 +21,23 @@ from pylon.nexus.server import serve
 @click.option("--host", metavar="H", help="The address to listen on (default: 127.0.0.1, or `[nexus] host` of config.toml).")
 @click.option("--port", metavar="N", type=click.IntRange(0, 65535), help="The port; 0 takes any free one (default: 7700).")
 @click.option("--data", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Where events are kept.")
+@click.option("--until-eof", is_flag=True, hidden=True, help="End when standard input ends: with the node that started this relay.")
 @json_option
 @pass_context
 @command
-def nexus(context: Context, host: str | None, port: int | None, data: Path | None, as_json: bool) -> None:
+def nexus(context: Context, host: str | None, port: int | None, data: Path | None, until_eof: bool, as_json: bool) -> None:
     """Run the relay."""
     config = context.config().nexus
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     config = msgspec.structs.replace(config, **given)
-    run(lambda: _serve(config, data or state_dir() / "nexus", as_json))
+    run(lambda: _serve(config, data or state_dir() / "nexus", as_json, until_eof))
 
 
-async def _serve(config: NexusConfig, data: Path, as_json: bool) -> None:
-    """Serve until SIGTERM or SIGINT."""
+async def _serve(config: NexusConfig, data: Path, as_json: bool, until_eof: bool) -> None:
+    """Serve until SIGTERM or SIGINT, or, with `until_eof`, until whoever holds our standard input is gone."""
     stop = asyncio.Event()
+    if until_eof:
+        asyncio.get_running_loop().add_reader(0, lambda: None if os.read(0, 4096) else stop.set())
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     server = await serve(config, data, policies=(*POLICIES, *_further_policies()))

@@ -134,7 +134,7 @@ class Calls:
         pool = await self._host.relays()
         await pool.wait_connected(RELAY_SECONDS)
         await pool.wait_eose(ANSWERS, RELAY_SECONDS)
-        return self._host.status()["relays"]
+        return {"relays": self._host.status()["relays"]}
 
     # Jobs.
 
@@ -194,8 +194,6 @@ class Calls:
 
     async def _cancel(self, args: Args, update: Update) -> object:
         job = self._buyer_job(_read(args, JobArgs).id)
-        if job.state in (BuyerState.PAYING, BuyerState.UNSURE):
-            raise UsageError("the payment of this job is on its way: it cannot be cancelled now", hint="wait for `pylon job status ID`")
         if job.ended:
             raise UsageError(f"the job has ended already ({job.state})")
         await self._host.relays()

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from pylon.config import CURRENCY, Config
 from pylon.market import buyer, provider
+from pylon.market.choice import BUYER_ACCOUNT
 from pylon.market.effects import AnyEffect, Pay, Send, Then, Wake
 from pylon.market.job import BuyerJob, BuyerState, Job, ProviderJob, ProviderState, Role
 from pylon.market.signals import Invoiced, Paid, PayFailed, Settled, Signal, Woke
@@ -27,9 +28,10 @@ log = logging.getLogger("pylon.node")
 
 
 class Performs(Protocol):
-    """Who does the effects."""
+    """Who does the effects; `resumed`: it may have been done before a crash."""
 
-    def perform(self, stored: StoredEffect, *, resumed: bool = False) -> None: ...
+    def perform(self, stored: StoredEffect, *, resumed: bool = False) -> None:
+        """Begin an effect."""
 
 
 class Node:
@@ -40,7 +42,7 @@ class Node:
         self.ledger = ledger
         self.terms = terms
         self.currency = CURRENCY[config.network]
-        self.accounts: tuple[Keys, Keys] = (identity.account(provider.PROVIDER_ACCOUNT), identity.account(buyer.BUYER_ACCOUNT))
+        self.accounts: tuple[Keys, Keys] = (identity.account(provider.PROVIDER_ACCOUNT), identity.account(BUYER_ACCOUNT))
         self.performer: Performs | None = None
         self.started_at = time.time()
         self._open: dict[tuple[Role, str], Job] = {(role_of(job), job.id): job for job in ledger.open_jobs()}
@@ -55,7 +57,7 @@ class Node:
     @property
     def buyer_keys(self) -> Keys:
         """Account 1: buys, so that one home can be both sides."""
-        return self.accounts[buyer.BUYER_ACCOUNT]
+        return self.accounts[BUYER_ACCOUNT]
 
     def job(self, role: Role, job_id: str) -> Job | None:
         """The record of a job, open or ended."""
@@ -94,7 +96,7 @@ class Node:
             step = provider.advance(job, signal, self.terms, now)
             after, effects = step.job, step.effects
         else:
-            bought = buyer.advance(job, signal, self.currency, now)
+            bought = buyer.advance(job, signal, self.currency, now, self.ledger.spent)
             after, effects = bought.job, bought.effects
         money = isinstance(signal, Settled | Paid | PayFailed) or any(isinstance(effect, Pay) for effect in effects)
         with self.ledger.transaction(full=money):
