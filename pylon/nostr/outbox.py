@@ -61,6 +61,11 @@ class Outbox:
         """The events that wait for the EOSE of `sub`."""
         return (event_id for event_id in list(self._queue) if self._rows[event_id].after == sub)
 
+    def longest_sent(self) -> str | None:
+        """The longest event that was sent on this connection and not answered."""
+        sent = [event_id for event_id, outgoing in self._rows.items() if outgoing.phase is Phase.SENT]
+        return max(sent, key=lambda event_id: len(self._rows[event_id].text), default=None)
+
     def release_from(self, sub: str) -> None:
         """`sub` is no more: what was sent after its EOSE once may be sent again without."""
         for outgoing in self._rows.values():

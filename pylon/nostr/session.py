@@ -26,6 +26,8 @@ from pylon.nostr.message import Challenge, Close, Closed, Deliver, Eose, Notice,
 from pylon.nostr.outbox import MAX_OUTBOX, Outbox
 from pylon.nostr.said import FINAL, Outgoing, Phase, Request, Said, prefix, readable
 
+TOO_BIG: Final = 1009
+"""RFC 6455, 7.4.1: "received a message that is too big for it to process"."""
 MAX_DROPPED: Final = 64
 """Ended subscriptions whose late events are no offence."""
 
@@ -156,8 +158,10 @@ class Session:
         self._forget_connection(now)
         self.is_open = True
 
-    def closed(self) -> None:
-        """The connection has ended. Subscriptions and unanswered events wait for the next one."""
+    def closed(self, code: int | None = None) -> None:
+        """The connection has ended, with the relay's close `code`. Subscriptions and unanswered events wait for the next one."""
+        if code == TOO_BIG and (longest := self._outbox.longest_sent()) is not None:
+            self._reject(longest, "invalid: too big for this relay")  # sent again, it would end the next connection too
         for request in self._requests.values():
             request.reset(self._heard)
         self._outbox.reset()

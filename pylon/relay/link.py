@@ -41,7 +41,7 @@ class Options(msgspec.Struct, frozen=True):
     """Seconds and bytes."""
 
     connect_timeout: float = 10.0
-    max_message: int = 1024 * 1024
+    max_message: int = 2 * 1024 * 1024
     ping_interval: float = 30.0
     pong_timeout: float = 10.0
     auth_timeout: float = 5.0
@@ -206,7 +206,7 @@ class Link:
             timer.cancel()
         self._timers.clear()
         self._retries.clear()
-        self.session.closed()
+        self.session.closed(code)
         self.turn()
         if self._ended is not None and not self._ended.done():
             said = f"the relay closed the connection ({code} {readable(reason)}".rstrip() + ")" if code is not None else reason

@@ -91,7 +91,7 @@ class Pool:
         self._moved = asyncio.Event()
         self._started = False
         for url in urls:
-            self._add(url)
+            self._have(url)
 
     async def start(self) -> None:
         """Connect to every relay; nothing is waited for."""
@@ -107,15 +107,7 @@ class Pool:
     async def ensure(self, urls: Iterable[str]) -> None:
         """Have these relays too, with everything that is subscribed to; one that waits for its next attempt tries now."""
         for url in urls:
-            link = self._links.get(_canonical(url))
-            if link is not None:
-                link.wake()
-                continue
-            link = self._add(url)
-            for sub, subscription in self._subscriptions.items():
-                link.session.subscribe(sub, subscription.asked)
-            if self._started:
-                link.start()
+            self._have(url).wake()
 
     def states(self) -> list[RelayState]:
         """How every relay stands."""
@@ -163,13 +155,18 @@ class Pool:
         """Whether a relay has delivered all it had stored within `timeout` seconds; the others get 300 ms more, dead ones nothing."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
-        subscription = self._subscriptions[sub_id]
+        subscription = self._subscription(sub_id)
         if not await self._until(lambda: subscription.first_eose is not None, timeout):
             return False
         first = subscription.first_eose
         if first is not None:
             await self._until(lambda: self._all_eose(subscription), min(first + SETTLE, deadline) - loop.time())
         return True
+
+    def _subscription(self, sub_id: str) -> _Subscription:
+        if sub_id not in self._subscriptions:
+            raise ValueError(f"there is no subscription {sub_id!r} to wait for")
+        return self._subscriptions[sub_id]
 
     def _all_eose(self, subscription: _Subscription) -> bool:
         return all(link.url in subscription.eose for link in self._links.values() if link.state not in (State.WAITING, State.CLOSED))
@@ -179,22 +176,19 @@ class Pool:
     def publish(self, event: VerifiedEvent, *, after: str | None = None, urls: Sequence[str] | None = None) -> Publication:
         """Send `event` to every relay, or to those of `urls`, as soon as each is open, and again after a reconnect, until it answers.
 
-        With `after`, a relay gets it only after its own EOSE of that subscription. Raises ValueError for a relay or a subscription
-        that this pool does not have.
+        With `after`, a relay gets it only after its own EOSE of that subscription; ValueError if there is none. A relay of `urls`
+        that this pool does not have yet is added.
         """
-        if after is not None and after not in self._subscriptions:
-            raise ValueError(f"no subscription {after!r} to wait for")
-        chosen = self._links if urls is None else dict.fromkeys(map(_canonical, urls))
-        for url in chosen:
-            if url not in self._links:
-                raise ValueError(f"{url} is not a relay of this pool")
-        publication = Publication(event, chosen, self._why)
-        if chosen:
+        if after is not None:
+            self._subscription(after)
+        links = list(self._links.values()) if urls is None else [self._have(url) for url in dict.fromkeys(urls)]
+        publication = Publication(event, (link.url for link in links), self._why)
+        if links:
             self._bound_publications()
             self._publications.setdefault(event.id, []).append(publication)
-        for url in list(chosen):
-            self._links[url].session.publish(event, after=after)
-            self._links[url].turn()
+        for link in links:
+            link.session.publish(event, after=after)
+            link.turn()
         return publication
 
     def forget(self, publication: Publication) -> None:
@@ -268,14 +262,18 @@ class Pool:
         else:
             self._publications.pop(event_id, None)
 
-    def _add(self, url: str) -> Link:
-        url = _canonical(url)
-        if url in self._links:
-            return self._links[url]
-        if url.startswith("wss:") and self._tls is None:
-            self._tls = ssl.create_default_context()
-        session = Session(url, self._signers)
-        self._links[url] = Link(session, self, self._options, clock=self._clock, rng=self._rng, tls=self._tls)
+    def _have(self, address: str) -> Link:
+        """The line to a relay, made where there is none."""
+        url = _canonical(address)
+        if url not in self._links:
+            if url.startswith("wss:") and self._tls is None:
+                self._tls = ssl.create_default_context()
+            link = Link(Session(url, self._signers), self, self._options, clock=self._clock, rng=self._rng, tls=self._tls)
+            self._links[url] = link
+            for sub, subscription in self._subscriptions.items():
+                link.session.subscribe(sub, subscription.asked)
+            if self._started:
+                link.start()
         return self._links[url]
 
     def _ring(self) -> None:

@@ -171,6 +171,19 @@ def test_events_are_sent_again_until_they_are_answered() -> None:
     assert talk.reconnect() == [["EVENT", "one"]]
 
 
+def test_an_event_that_is_too_big_does_not_end_every_connection() -> None:
+    """Close code 1009 is the answer to the longest event that was sent; the others go out again."""
+    talk = Talk()
+    for text in ("short", "long " * 100, "another"):
+        talk.session.publish(note(text))
+    talk.said()
+    talk.session.closed(1009)
+    talk.session.publish(note("longer, not sent yet " * 100))
+    assert talk.learned() == [Rejected(note("long " * 100).id, "invalid: too big for this relay")]
+    talk.session.opened(NOW)
+    assert [said[1][:8] for said in talk.said() if isinstance(said, list)] == ["short", "another", "longer, "]
+
+
 def test_publish_after_eose() -> None:
     """With `after`, an event goes out after the EOSE of that subscription, on every connection anew."""
     talk = Talk()

@@ -257,6 +257,21 @@ class SpeakingRelay(Relay):
             peer.send(text)
 
 
+class DeafRelay(Relay):
+    """Takes the websocket and reads nothing any more."""
+
+    def on_connect(self, peer: Peer) -> None:
+        assert peer.transport is not None
+        peer.transport.underlying_transport.pause_reading()
+
+
+class SmallRelay(Relay):
+    """Closes with 1009 what is longer than 4,000 bytes."""
+
+    def listener(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener | None:
+        return FrameListener(Peer(self), 4000)
+
+
 class HttpErrorRelay(Relay):
     """A web server that knows no websockets."""
 
