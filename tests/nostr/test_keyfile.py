@@ -139,7 +139,7 @@ def test_damaged(tmp_path: Path, text: str) -> None:
     path = tmp_path / "identity.json"
     path.write_text(text)
     path.chmod(0o600)
-    with pytest.raises(NotSetUp, match="damaged") as caught:
+    with pytest.raises(NotSetUp, match="is damaged") as caught:
         Identity.load(path, "passphrase")
     assert "monkey" not in str(caught.value)
     assert SECRET not in str(caught.value)
@@ -149,7 +149,7 @@ def test_not_even_text(tmp_path: Path) -> None:
     """Bytes that are not UTF-8 are damage, a folder in the file's place cannot be read."""
     path = tmp_path / "identity.json"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(NotSetUp, match="damaged"):
+    with pytest.raises(NotSetUp, match="is damaged"):
         Identity.load(path)
     with pytest.raises(NotSetUp, match="cannot be read"):
         Identity.load(tmp_path)

@@ -132,6 +132,14 @@ def test_hostile_payloads(payload: str) -> None:
         nip44.decrypt(KEY, payload)
 
 
+def test_a_payload_that_is_too_long() -> None:
+    """A payload that would open, made by somebody with more patience, is not decoded beyond MAX_PAYLOAD."""
+    payload = _native.nip44_encrypt(KEY, b"a" * 13_000_000)
+    assert len(payload) > nip44.MAX_PAYLOAD
+    with pytest.raises(DecryptError):
+        nip44.decrypt(KEY, payload)
+
+
 def test_a_changed_payload() -> None:
     """Every character of a payload counts."""
     payload = nip44.encrypt(KEY, "x")
