@@ -21,7 +21,7 @@ native: $(READY)
 
 demo: native
 	$(BIN)/pylon models pull
-	$(BIN)/python -m pylon.demo
+	$(BIN)/python -m pylon.cli.demo
 
 test: native
 	$(BIN)/python -m pytest -q
