@@ -11,8 +11,8 @@ import os
 from collections.abc import Mapping, Sequence
 
 import httpx
-import msgspec
 
+from pylon.backends import http
 from pylon.backends.base import Backend, BackendBroken, BackendBusy
 from pylon.backends.llama_server import Listing, LlamaServer, Props
 from pylon.config import BackendsConfig
@@ -74,8 +74,8 @@ async def refusal(server: LlamaServer) -> str | None:
     known = software == "llama.cpp"
     if status == 200:
         try:
-            known |= any(model.owned_by == "llamacpp" for model in msgspec.json.decode(body, type=Listing).data)
-        except msgspec.DecodeError:
+            known |= any(model.owned_by == "llamacpp" for model in http.decode(body, Listing).data)
+        except http.Nonsense:
             return "is not a llama-server"
     if not known:
         return "is not a llama-server"
@@ -87,8 +87,8 @@ async def refusal(server: LlamaServer) -> str | None:
     if status == 401:
         return "is a llama-server that wants an API key"
     try:
-        props = msgspec.json.decode(body, type=Props)
-    except msgspec.DecodeError:
+        props = http.decode(body, Props)
+    except http.Nonsense:
         return "says it is llama.cpp, and does not answer /props as llama-server does"
     status, _, _ = await server.get("/tools")
     if status == 200 or props.cors_proxy_enabled:

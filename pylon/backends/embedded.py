@@ -31,6 +31,8 @@ class Embedded:
         self._starting = asyncio.Lock()
         self._link: Link | None = None
         self._server: LlamaServer | None = None
+        self._doubted = False
+        """Something broke: whether the engine still lives is looked into before it is asked again."""
 
     async def models(self) -> Sequence[Model]:
         """The one model; loaded where this process holds a running engine. Asking does not start it."""
@@ -43,20 +45,28 @@ class Embedded:
             except TimeoutError:  # it lives and does not even list its models: it hangs
                 await end(self._link.hello.pid)
             except BackendBroken:
-                if not self._link.gone:
-                    raise
+                self._doubted = True
         return [Model(self._weights.name, CONTEXT, loaded=loaded, slots=SLOTS)]
 
     async def count(self, prompt: Prompt) -> int:
         """Exact tokens of the prompt, chat template included."""
-        return await (await self._ready(prompt)).count(prompt)
+        server = await self._ready(prompt)
+        try:
+            return await server.count(prompt)
+        except BackendBroken:
+            self._doubted = True
+            raise
 
     async def generate(self, prompt: Prompt) -> AsyncGenerator[Chunk, None]:
         """Stream the answer; starts the engine where none runs."""
         server = await self._ready(prompt)
-        async with aclosing(server.generate(prompt)) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        try:
+            async with aclosing(server.generate(prompt)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        except BackendBroken:
+            self._doubted = True
+            raise
 
     async def aclose(self) -> None:
         """Let go of the engine; it ends by itself when nobody else uses it."""
@@ -73,12 +83,18 @@ class Embedded:
         if prompt.model not in ("", self._weights.name):
             raise NoModel(f"{self.name} has no model {prompt.model!r}; it has {self._weights.name}")
         async with self._starting:
-            if self._server is None or self._link is None or self._link.gone:
-                await self._drop()
-                if not self._weights.present():
-                    raise NoModel(f"the model {self._weights.name} is not here any more", hint="run `pylon models pull`")
-                self._link = await open_link(self._weights)
-                self._server = LlamaServer(self._link.hello.url, key=self._link.hello.key, name=self.name)
+            if self._server is not None and self._link is not None and not self._link.gone and not self._doubted:
+                return self._server
+            if not self._weights.present():
+                raise NoModel(f"the model {self._weights.name} is not here any more", hint="run `pylon models pull`")
+            link = await open_link(self._weights)
+            self._doubted = False
+            if self._server is not None and self._link is not None and self._link.hello == link.hello:
+                await link.aclose()  # it lives; answers may be under way over what we have
+                return self._server
+            await self._drop()
+            self._link = link
+            self._server = LlamaServer(link.hello.url, key=link.hello.key, name=self.name)
             return self._server
 
     async def _drop(self) -> None:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import httpx
 import msgspec
 
 from pylon.backends.base import BackendBroken, BackendBusy
 from pylon.errors import ContextOverflow, NoBackend, PylonError
+
+T = TypeVar("T")
 
 CONNECT_S = 1.0
 ANSWER_LIMIT = 4 << 20
@@ -37,6 +40,18 @@ class ErrorAnswer(msgspec.Struct, frozen=True):
     """`{"error": {…}}`"""
 
     error: ErrorBody
+
+
+class Nonsense(BackendBroken):
+    """Something that is not JSON, or not of the form that was asked for."""
+
+
+def decode(data: bytes, kind: type[T]) -> T:
+    """`data` as `kind`. Raises Nonsense, also for JSON that is broken UTF-8 or nested without end."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Nonsense("the engine answered with something that it should not say") from error
 
 
 def client(url: str, key: str = "", *, connect_s: float = CONNECT_S) -> httpx.AsyncClient:
@@ -121,8 +136,8 @@ def failure(name: str, status: int, body: bytes) -> PylonError:
     is refused (the engine is well, so it is no BackendBroken); the rest is broken.
     """
     try:
-        error = msgspec.json.decode(body, type=ErrorAnswer).error
-    except msgspec.DecodeError:
+        error = decode(body, ErrorAnswer).error
+    except Nonsense:
         error = ErrorBody()
     said = error.message[:300] or f"HTTP {status}"
     if error.type == "exceed_context_size_error":

@@ -26,6 +26,7 @@ from pylon.backends.base import BackendBroken
 from pylon.backends.engine import LOAD_LIMIT_S, Hello, Spec
 from pylon.backends.models import Weights
 from pylon.config import short_socket, state_dir
+from pylon.errors import ConfigError
 
 SLOTS = 2
 CONTEXT = 4096
@@ -159,7 +160,7 @@ def _start(paths: Paths, weights: Weights) -> subprocess.Popen[bytes]:
             slots=SLOTS,
             context=CONTEXT,
             threads=max(1, len(os.sched_getaffinity(0)) - 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 2) - 1),
-            grace_s=float(os.environ.get("PYLON_ENGINE_GRACE") or GRACE_S),
+            grace_s=_grace(),
         )
         process = subprocess.Popen(
             # -P: nothing is imported from the folder in which the user happens to stand.
@@ -175,6 +176,15 @@ def _start(paths: Paths, weights: Weights) -> subprocess.Popen[bytes]:
     # It outlives us; while we live, somebody must collect its exit status.
     threading.Thread(target=process.wait, name=f"engine {process.pid}", daemon=True).start()
     return process
+
+
+def _grace() -> float:
+    """Seconds that the engine stays after its last user. Raises ConfigError."""
+    given = os.environ.get("PYLON_ENGINE_GRACE")
+    try:
+        return min(max(float(given), 0.0), 86_400.0) if given else GRACE_S
+    except ValueError as error:
+        raise ConfigError(f"PYLON_ENGINE_GRACE is {given!r}, not a number of seconds") from error
 
 
 def _environment() -> dict[str, str]:

@@ -193,8 +193,10 @@ class LlamaServer:
                             return
                         if text:
                             yield Chunk(text, model.name)
-        if usage is None or not finish or usage.prompt_tokens < 0 or usage.completion_tokens < 0:
+        if usage is None or not finish:
             raise BackendBroken(f"{self.name} broke off in the middle of an answer")
+        if not (0 <= usage.prompt_tokens <= model.context and 0 <= usage.completion_tokens <= limit):
+            raise BackendBroken(f"{self.name} counts tokens that cannot be")
         yield Chunk("", model.name, usage, "length" if finish == "length" else "stop")
 
     async def aclose(self) -> None:
@@ -223,18 +225,18 @@ class LlamaServer:
         if response.status_code != 200:
             raise http.failure(self.name, response.status_code, answer)
         try:
-            return msgspec.json.decode(answer, type=kind)
-        except msgspec.DecodeError as error:
+            return http.decode(answer, kind)
+        except http.Nonsense as error:
             raise BackendBroken(f"{self.name} answers {path} with what llama-server would not say") from error
 
     def _piece(self, data: bytes) -> Piece:
         """Read one chunk; an error in mid-stream comes as a chunk too. Raises BackendBroken and what `failure` says."""
         try:
-            return msgspec.json.decode(data, type=Piece)
-        except msgspec.DecodeError as error:
+            return http.decode(data, Piece)
+        except http.Nonsense as error:
             try:
-                msgspec.json.decode(data, type=http.ErrorAnswer)
-            except msgspec.DecodeError:
+                http.decode(data, http.ErrorAnswer)
+            except http.Nonsense:
                 raise BackendBroken(f"{self.name} sent something that is no chunk of an answer") from error
             raise http.failure(self.name, 500, data) from error
 
