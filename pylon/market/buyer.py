@@ -38,7 +38,7 @@ from pylon.market.signals import (
     Working,
 )
 from pylon.market.table import Fixed, Row, Rule, Step, leads, row, rule_of
-from pylon.nostr.nip90 import write_cancel
+from pylon.nostr.nip09 import deletion_draft
 
 S = BuyerState
 BuyerStep = Step[BuyerJob]
@@ -149,7 +149,7 @@ def _withdraw_later(job: BuyerJob, signal: Withdrawn, currency: str, now: float)
 
 
 def _withdraw(job: BuyerJob, signal: Signal, currency: str, now: float) -> BuyerStep:
-    return Step(replace(job, state=S.WITHDRAWN), Publish(write_cancel(job.request, created_at=int(now)), BUYER_ACCOUNT))
+    return Step(replace(job, state=S.WITHDRAWN), Publish(deletion_draft(job.request, int(now)), BUYER_ACCOUNT))
 
 
 SIGNALS: tuple[type[Signal], ...] = (
@@ -168,7 +168,7 @@ def _open(state: BuyerState) -> Mapping[type[Signal], Rule]:
         Withdrawn: leads(_withdraw, S.WITHDRAWN),
         Working: leads(choice.working, state, S.POSTED),
         Posted: leads(_posted, S.POSTED),
-        Woke: leads(choice.woke_posted, state, S.FAILED, S.EXPIRED),
+        Woke: leads(choice.woke_open, state, *([S.FAILED] if state is S.POSTED else []), S.EXPIRED),
     }
 
 
@@ -184,8 +184,6 @@ def _in_flight(state: BuyerState) -> Mapping[type[Signal], Rule]:
         Withdrawn: leads(_withdraw_later, state),
     }
 
-
-_LATE: Mapping[type[Signal], Rule] = {Answered: leads(_answered_late, S.DONE, S.LOST, S.WITHDRAWN)}
 
 TABLE: Mapping[str, Row] = {
     S.DRAFT: _row({**_open(S.DRAFT), NotPosted: leads(_not_posted, S.WITHDRAWN)}, *_PAYMENT),
@@ -204,6 +202,6 @@ TABLE: Mapping[str, Row] = {
     S.DONE: _row({}, PayFailed, PayUnknown),
     S.FAILED: _row({}, *_PAYMENT),
     S.EXPIRED: _row({}, *_PAYMENT),
-    S.WITHDRAWN: _row(_LATE, PayFailed, PayUnknown),
-    S.LOST: _row(_LATE, PayFailed, PayUnknown),
+    S.WITHDRAWN: _row({Answered: leads(_answered_late, S.WITHDRAWN, S.DONE)}, PayFailed, PayUnknown),
+    S.LOST: _row({Answered: leads(_answered_late, S.LOST, S.DONE)}, PayFailed, PayUnknown),
 }

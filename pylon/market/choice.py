@@ -14,7 +14,7 @@ from pylon.market.effects import Pay, Publish, Wake
 from pylon.market.job import BuyerJob, BuyerState, Quote, Refusal, Trouble
 from pylon.market.signals import PayOrdered, Quoted, Refused, Woke, Working
 from pylon.market.table import Step
-from pylon.nostr.nip90 import write_cancel
+from pylon.nostr.nip09 import deletion_draft
 
 BUYER_ACCOUNT = 1
 LAPSE = 5.0
@@ -107,7 +107,7 @@ def hopeless(job: BuyerJob) -> bool:
     return bool(out) and not job.quotes and out.issuperset(job.working)
 
 
-def woke_posted(job: BuyerJob, signal: Woke, currency: str, now: float) -> BuyerStep:
+def woke_open(job: BuyerJob, signal: Woke, currency: str, now: float) -> BuyerStep:
     """The deadline, or the end of the wait for another provider."""
     if now >= job.deadline:
         return expire(job)
@@ -123,5 +123,5 @@ def give_up(job: BuyerJob) -> BuyerStep:
 
 def expire(job: BuyerJob) -> BuyerStep:
     """Time is up and nothing was paid: the request is taken back."""
-    cancel = () if job.state is S.DRAFT else (Publish(write_cancel(job.request, created_at=int(job.deadline)), BUYER_ACCOUNT),)
+    cancel = () if job.state is S.DRAFT else (Publish(deletion_draft(job.request, int(job.deadline)), BUYER_ACCOUNT),)
     return Step(replace(job, state=S.EXPIRED), *cancel)

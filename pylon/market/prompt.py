@@ -6,11 +6,12 @@ the result.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from pylon.nostr.nip90 import RESULT_OFFSET, TEXT_GENERATION, Request, number, prompt_text
+from pylon.nostr.nip90 import BAD_REQUEST, INVALID_PARAMETER, RESULT_OFFSET, TEXT_GENERATION, JobError, Request
 
 DEFAULT_MAX_TOKENS = 512
 MOST_TOKENS = 1_000_000
@@ -41,6 +42,29 @@ class JobKind(msgspec.Struct, frozen=True):
     def result(self) -> int:
         """NIP-90: "Result kind is always 1000 higher than the request kind"."""
         return self.request + RESULT_OFFSET
+
+
+def prompt_text(request: Request) -> str:
+    """The text of all text inputs, in order, joined by a blank line. Raises JobError for inputs that would need a fetch, or none."""
+    if not request.inputs:
+        raise JobError(BAD_REQUEST, "there is no input: an i tag with the prompt is needed")
+    for item in request.inputs:
+        if item.type != "text":
+            raise JobError(BAD_REQUEST, f"inputs of type {item.type[:20]!r} are not served here, only text")
+    text = "\n\n".join(item.data for item in request.inputs)
+    if not text.strip():
+        raise JobError(BAD_REQUEST, "the prompt is empty")
+    return text
+
+
+def number(request: Request, names: Sequence[str], low: float, high: float) -> float | None:
+    """A numeric parameter, or None where it is absent. Raises JobError(INVALID_PARAMETER) outside low..high."""
+    text = request.param(*names)
+    if text is None:
+        return None
+    if not re.fullmatch(r"-?[0-9]{1,12}(\.[0-9]{1,12})?", text, re.ASCII) or not low <= float(text) <= high:
+        raise JobError(INVALID_PARAMETER, f"{names[0]} must be a number from {low:g} to {high:g}")
+    return float(text)
 
 
 def read_sampling(request: Request, text: str) -> Prompt:

@@ -236,7 +236,7 @@ TABLE: Mapping[str, Row] = {
     S.DECLINED: _row({}, Invoiced, InvoiceFailed, *_NO_MONEY),
     # Rude but real: money that arrives for a job that had ended without any. We deliver.
     S.FAILED: _row({Settled: leads(_settled_late, S.RUNNING, S.FAILED)}, Declined, Delivered),
-    S.EXPIRED: _row({Settled: leads(_settled_late, S.RUNNING, S.EXPIRED)}, Declined, Generated, GenerateFailed, Delivered),
+    S.EXPIRED: _row({Settled: leads(_settled, S.RUNNING)}, Declined, Generated, GenerateFailed, Delivered),
     S.CANCELLED: _row(
         {Settled: leads(_settled_late, S.RUNNING, S.CANCELLED), Invoiced: leads(_cancel_invoice, S.CANCELLED)},
         Delivered,
