@@ -18,7 +18,8 @@ from pylon.backends.models import SMOLLM2, Weights
 from pylon.config import BackendsConfig
 from pylon.errors import NoModel
 
-HEALTH_S = 10.0
+HEALTH_S = 8.0
+"""A running engine lists its models at once, whatever it computes; one that does not in this time hangs."""
 
 
 class Embedded:

@@ -86,7 +86,14 @@ async def _until_end(reader: asyncio.StreamReader) -> None:
 
 async def open_link(weights: Weights) -> Link:
     """Connect to the engine, starting it where none runs. Raises BackendBroken, naming the log."""
-    paths = Paths()
+    try:
+        return await _open(Paths(), weights)
+    except OSError as error:
+        raise BackendBroken(f"the embedded engine cannot be started: {error}") from error
+
+
+async def _open(paths: Paths, weights: Weights) -> Link:
+    """`open_link`, for what the operating system allows."""
     for _ in range(ROUNDS):
         started = None
         connection = await _connect(paths.socket)

@@ -58,8 +58,6 @@ def infer(
         show_json(answer)
     elif no_stream:
         _write(answer.text + "\n")
-    else:
-        _write("\n")
     return None
 
 
@@ -72,12 +70,16 @@ async def _ask(config: Config, prompt: Prompt, *, show: bool) -> Answer:
         pieces: list[str] = []
         usage, reason = Usage(0, 0), ""
         async with aclosing(backend.generate(msgspec.structs.replace(prompt, model=model.name))) as chunks:
-            async for chunk in chunks:
-                pieces.append(chunk.text)
-                if show:
-                    _write(chunk.text)
-                if chunk.usage is not None:
-                    usage, reason = chunk.usage, chunk.finish_reason
+            try:
+                async for chunk in chunks:
+                    pieces.append(chunk.text)
+                    if show:
+                        _write(chunk.text)
+                    if chunk.usage is not None:
+                        usage, reason = chunk.usage, chunk.finish_reason
+            finally:
+                if show and pieces and (reason or sys.stdout.isatty()):
+                    _write("\n")  # before an error too, where both go to one screen
         return Answer("".join(pieces), model.name, backend.name, usage, reason)
     finally:
         await backends.aclose()

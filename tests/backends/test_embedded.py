@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from pylon.backends import embedded as embedded_module
 from pylon.backends import link as link_module
 from pylon.backends.base import BackendBroken, Prompt
 from pylon.backends.embedded import Embedded, EmbeddedSource
@@ -202,6 +204,46 @@ async def test_sigterm_ends_the_engine_with_clients_connected(backend: Embedded)
         await soon(end(backend.pid))
         await soon(backend._link.ended())
     assert not Paths().record.exists()
+
+
+async def test_an_engine_that_hangs_is_ended(backend: Embedded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that lives and does not even list its models is killed, and replaced at the next question."""
+    await answer(backend, HELLO)
+    hanging, held = backend.pid, backend._link
+    assert hanging is not None
+    assert held is not None
+    monkeypatch.setattr(embedded_module, "HEALTH_S", 0.3)
+    monkeypatch.setattr(link_module, "KILL_AFTER_S", 0.3)
+    os.kill(hanging, signal.SIGSTOP)
+    assert not (await soon(backend.models()))[0].loaded
+    await soon(held.ended())
+    assert await answer(backend, HELLO)
+    assert backend.pid != hanging
+
+
+async def test_a_long_path_gets_a_short_socket(backend: Embedded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state folder whose path is too long for a Unix socket works like any other."""
+    monkeypatch.setenv("PYLON_STATE_DIR", str(tmp_path / ("long" * 40)))
+    with tempfile.TemporaryDirectory(prefix="p") as short:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", short)
+        assert await answer(backend, HELLO)
+        assert Paths().socket.parent == Path(short)
+        pid = backend.pid
+        await backend.aclose()
+        await until_gone(pid or 0)
+
+
+async def test_a_state_folder_that_cannot_be_used(backend: Embedded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the operating system refuses is BackendBroken with its reason."""
+    monkeypatch.setenv("PYLON_STATE_DIR", str(tmp_path))
+    _spoil(tmp_path / "engine")
+    with pytest.raises(BackendBroken, match="cannot be started"):
+        await soon(backend.count(HELLO))
+
+
+def _spoil(path: Path) -> None:
+    """A file where a folder should be."""
+    path.write_bytes(b"")
 
 
 async def test_a_process_that_ignores_sigterm_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
