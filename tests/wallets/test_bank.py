@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import tempfile
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -234,6 +236,24 @@ def test_one_hash_is_paid_once_by_one_payer(bank: Bank) -> None:
     with pytest.raises(PaymentFailed, match="already paid"):
         bank.pay(payer, f"invoice of {second!r}", b"2" * 32, HOLD, 1)
     assert bank.balance(payer, 1).spendable == 990
+
+
+def test_many_make_one_bank(tmp_path: Path) -> None:
+    """Those who find no bank, all at once, make one: nobody fails, and nobody's money is in a bank that another replaced."""
+    for attempt in range(10):
+        path, barrier = tmp_path / str(attempt) / "bank.sqlite3", threading.Barrier(8)
+
+        def begin(number: int, path: Path = path, barrier: threading.Barrier = barrier) -> None:
+            barrier.wait()
+            bank = Bank.open(path)
+            bank.fund(bytes([number]) * 33, Msat(10))
+            bank.close()
+
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(begin, range(8)))
+        bank = Bank.open(path)
+        assert bank.books() == Books(80, 0, 80)
+        bank.close()
 
 
 def test_cursors_rise_from_bank_to_bank(tmp_path: Path) -> None:

@@ -224,6 +224,7 @@ async def test_events_survive_a_killed_listener(pair: Pair, hire: Hire, tmp_path
         hashes.append(made.payment_hash.hex())
         await pair.payer.pay(made.bolt11, max_fee=Msat(0), key=new_key())
     assert not dead.exists()
+    assert not _doors(tmp_path)
     again = await hire(PAYEE)
     again.tell("events", heard[-1][1])
     heard += [await again.heard() for _ in range(3)]
@@ -260,9 +261,14 @@ async def test_many_processes_make_the_bank(tmp_path: Path, hire: Hire) -> None:
 
 async def _door(state: Path) -> Path:
     """The socket of the one listener, once there is one."""
+    async with asyncio.timeout(PATIENCE):
+        while not (found := _doors(state)):  # noqa: ASYNC110 another process makes it
+            await asyncio.sleep(0.02)
+    (path,) = found
+    return path
+
+
+def _doors(state: Path) -> list[Path]:
+    """The sockets that the bank knows."""
     with contextlib.closing(sqlite3.connect(state / "sim" / "bank.sqlite3")) as db:
-        async with asyncio.timeout(PATIENCE):
-            while not (found := db.execute("SELECT path FROM listeners").fetchall()):  # noqa: ASYNC110 another process makes it
-                await asyncio.sleep(0.02)
-    ((path,),) = found
-    return Path(path)
+        return [Path(path) for (path,) in db.execute("SELECT path FROM listeners")]
