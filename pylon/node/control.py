@@ -72,6 +72,8 @@ class ControlServer:
                 await self._until_gone(line, reader, writer)
         except (ConnectionError, ValueError) as error:  # ValueError: a line over the limit
             log.debug("a control client left: %s", error)
+        except asyncio.CancelledError:
+            log.debug("a control client is sent away: the node ends")  # by `aclose`; nobody else cancels this task
         finally:
             self._clients.discard(task)
             writer.close()

@@ -14,6 +14,7 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 
 from pylon import __version__
+from pylon.backends.base import Prompt
 from pylon.backends.registry import Backends
 from pylon.config import CURRENCY, Config, Home, state_dir
 from pylon.errors import NoBackend
@@ -91,6 +92,9 @@ class Service:
             await backends.start(config.backends)
             if not backends.available():
                 raise NoBackend("nothing here can answer: no model is running", hint="run `pylon models pull`, or start a llama-server")
+            # Really asked, so that an engine that cannot load is found now, and the first customer does not wait for it.
+            backend, model = await backends.choose("", config.provider.default_model)
+            await backend.count(Prompt("ready?", model=model.name))
             slots = config.provider.slots or max(1, backends.slots())
             self._backends = backends
         terms = Terms(

@@ -7,7 +7,7 @@ import re
 import msgspec
 
 from pylon.errors import WireError
-from pylon.nostr.event import Event
+from pylon.nostr.event import Draft, Event
 from pylon.nostr.kinds import DELETION, GIFT_WRAP, Address, address_of, parse_address
 
 _is_id = re.compile(r"[0-9a-f]{64}", re.ASCII).fullmatch
@@ -49,3 +49,9 @@ def read_deletion(event: Event) -> Deletion:
         addresses=frozenset(address for address in addresses if address is not None and address.pubkey == event.pubkey),
         kinds=frozenset(int(text) for text in event.values("k") if _is_kind(text)),
     )
+
+
+def deletion_draft(event: Event, created_at: int) -> Draft:
+    """The request of its author to delete `event`. The `k` tag, and `p` tags copied from a job, let its providers subscribe to it."""
+    people = tuple(("p", person) for person in event.values("p"))
+    return Draft(kind=DELETION, created_at=created_at, tags=(("e", event.id), ("k", str(event.kind)), *people))

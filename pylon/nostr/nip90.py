@@ -20,7 +20,6 @@ from pylon.units import MAX_MSAT, Msat
 TEXT_GENERATION = 5050
 FEEDBACK = 7000
 RESULT_OFFSET = 1000
-INPUT_TYPES = ("text", "url", "event", "job")
 
 Encrypt = Callable[[str], str]
 Decrypt = Callable[[str], str]
@@ -35,17 +34,11 @@ class JobError(WireError):
         self.message = message
 
 
-BAD_REQUEST = "BAD_REQUEST"
-INVALID_PARAMETER = "INVALID_PARAMETER"
-RATE_LIMITED = "RATE_LIMITED"
-SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
-UNAUTHORIZED = "UNAUTHORIZED"
-PAYMENT_FAILED = "PAYMENT_FAILED"
-PAYMENT_TIMEOUT = "PAYMENT_TIMEOUT"
-POLICY_VIOLATION = "POLICY_VIOLATION"
 CODES = (
-    BAD_REQUEST, INVALID_PARAMETER, RATE_LIMITED, SERVICE_UNAVAILABLE, UNAUTHORIZED, PAYMENT_FAILED, PAYMENT_TIMEOUT, POLICY_VIOLATION,
+    "BAD_REQUEST", "INVALID_PARAMETER", "RATE_LIMITED", "SERVICE_UNAVAILABLE", "UNAUTHORIZED", "PAYMENT_FAILED", "PAYMENT_TIMEOUT",
+    "POLICY_VIOLATION",
 )
+BAD_REQUEST, INVALID_PARAMETER, RATE_LIMITED, SERVICE_UNAVAILABLE, UNAUTHORIZED, PAYMENT_FAILED, PAYMENT_TIMEOUT, POLICY_VIOLATION = CODES
 
 
 class Input(msgspec.Struct, frozen=True):
@@ -288,12 +281,6 @@ def write_result(
     return Draft(kind=request.kind + RESULT_OFFSET, created_at=created_at, content=content, tags=_freeze(tags))
 
 
-def write_cancel(request: Event, *, created_at: int) -> Draft:
-    """NIP-09: the author withdraws a job. `k` and `p` let providers subscribe to it."""
-    tags = [["e", request.id], ["k", str(request.kind)], *(["p", provider] for provider in request.values("p"))]
-    return Draft(kind=5, created_at=created_at, tags=_freeze(tags))
-
-
 def error_extra(code: str, message: str) -> str:
     """The third element of the status tag of an error: `CODE: sentence`."""
     return f"{code}: {message}"
@@ -309,27 +296,3 @@ def read_error(feedback: Feedback) -> tuple[str, str]:
 
 def _freeze(tags: Sequence[Sequence[str]]) -> Tags:
     return tuple(tuple(tag) for tag in tags)
-
-
-def prompt_text(request: Request) -> str:
-    """The text of all text inputs, in order, joined by a blank line. Raises JobError for inputs that would need a fetch, or none."""
-    if not request.inputs:
-        raise JobError(BAD_REQUEST, "there is no input: an i tag with the prompt is needed")
-    for item in request.inputs:
-        if item.type != "text":
-            raise JobError(BAD_REQUEST, f"inputs of type {item.type[:20]!r} are not served here, only text")
-    text = "\n\n".join(item.data for item in request.inputs)
-    if not text.strip():
-        raise JobError(BAD_REQUEST, "the prompt is empty")
-    return text
-
-
-def number(request: Request, names: Sequence[str], low: float, high: float) -> float | None:
-    """A numeric parameter, or None where it is absent. Raises JobError(INVALID_PARAMETER) outside low..high."""
-    text = request.param(*names)
-    if text is None:
-        return None
-    if not re.fullmatch(r"-?[0-9]{1,12}(\.[0-9]{1,12})?", text, re.ASCII) or not low <= float(text) <= high:
-        raise JobError(INVALID_PARAMETER, f"{names[0]} must be a number from {low:g} to {high:g}")
-    return float(text)
-

@@ -7,8 +7,7 @@ import pytest
 from pylon.errors import WireError
 from pylon.nostr.event import sign
 from pylon.nostr.kinds import Address
-from pylon.nostr.nip09 import read_deletion
-from pylon.nostr.nip90 import write_cancel
+from pylon.nostr.nip09 import deletion_draft, read_deletion
 from tests.nostr.people import ALICE, BOB, CAROL, NOW, event
 
 ME = ALICE.pubkey_hex
@@ -80,10 +79,10 @@ def test_gift_wraps_by_their_recipient() -> None:
 def test_a_cancelled_job() -> None:
     """The cancellation that we write covers the job it names, and tells its providers (J7)."""
     job = event(5050, (("i", "x", "text"), ("p", BOB.pubkey_hex)))
-    cancel = sign(write_cancel(job, created_at=NOW), ALICE)
+    cancel = sign(deletion_draft(job, NOW), ALICE)
     assert cancel.tags == (("e", job.id), ("k", "5050"), ("p", BOB.pubkey_hex))
     assert read_deletion(cancel).covers(job)
-    assert not read_deletion(sign(write_cancel(job, created_at=NOW), BOB)).covers(job)
+    assert not read_deletion(sign(deletion_draft(job, NOW), BOB)).covers(job)
 
 
 def test_another_kind() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pylon.errors import InvalidEvent
 from pylon.nostr.event import check, sign
+from pylon.nostr.nip09 import deletion_draft
 from pylon.nostr.nip90 import (
     CODES,
     Input,
@@ -19,7 +20,6 @@ from pylon.nostr.nip90 import (
     read_feedback,
     read_request,
     read_result,
-    write_cancel,
     write_feedback,
     write_request,
     write_result,
@@ -185,6 +185,6 @@ def test_what_cannot_be_written() -> None:
 def test_a_cancellation_is_tagged_for_its_providers() -> None:
     """NIP-09 with `k` and `p`, so that providers can subscribe to it."""
     job = event(5050, (("i", "x"), ("p", BOB.pubkey_hex), ("p", CAROL.pubkey_hex)))
-    draft = write_cancel(job, created_at=NOW)
+    draft = deletion_draft(job, NOW)
     assert draft.kind == 5
     assert draft.tags == (("e", job.id), ("k", "5050"), ("p", BOB.pubkey_hex), ("p", CAROL.pubkey_hex))
