@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Iterable, Sequence
-from types import TracebackType
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 import msgspec
 import orjson
@@ -79,24 +78,18 @@ class Client:
         self._listener = listener
 
     @classmethod
-    async def open(cls, url: str, *signers: Signer) -> Client:
+    async def open(cls, url: str, *signers: Signer, now: int = NOW, headers: Mapping[str, str] | None = None) -> Client:
         """Connect, read the challenge and authenticate as every one of `signers`."""
-        transport, listener = await ws_connect(_Listener, url)
+        transport, listener = await ws_connect(_Listener, url, extra_headers=headers)
         assert isinstance(listener, _Listener)
         client = cls(url, transport, listener)
         hello = await client.receive()
         assert hello[0] == "AUTH"
         client.challenge = str(hello[1])
         for signer in signers:
-            answer = await client.auth(signer)
+            answer = await client.auth(signer, created_at=now)
             assert answer[2] is True, answer
         return client
-
-    async def __aenter__(self) -> Client:
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        await self.aclose()
 
     @property
     def close_code(self) -> int | None:
@@ -116,7 +109,7 @@ class Client:
 
     def say(self, *message: object) -> None:
         """Send one message; events may be given as they are."""
-        parts = [encode(part) if isinstance(part, VerifiedEvent) else orjson.dumps(msgspec.to_builtins(part)) for part in message]
+        parts = [encode(part) if isinstance(part, VerifiedEvent) else msgspec.json.encode(part) for part in message]
         self.raw(b"[" + b",".join(parts) + b"]")
 
     def raw(self, text: bytes) -> None:
@@ -188,9 +181,9 @@ class Client:
 
 
 @contextlib.asynccontextmanager
-async def connected(url: str, *signers: Signer) -> AsyncIterator[Client]:
+async def connected(url: str, *signers: Signer, now: int = NOW) -> AsyncIterator[Client]:
     """A client for the length of a block."""
-    client = await Client.open(url, *signers)
+    client = await Client.open(url, *signers, now=now)
     try:
         yield client
     finally:

@@ -1,0 +1,66 @@
+"""Live subscriptions against the readable matcher."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pylon.nexus.hub import Hub
+from pylon.nostr.event import VerifiedEvent
+from pylon.nostr.filter import Filter
+from tests.nexus.strategies import filters, many_events, record
+
+Opened = list[tuple[int, str, tuple[Filter, ...]]]
+filter_lists = st.lists(filters, min_size=1, max_size=3).map(tuple)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from("abc"), filter_lists), max_size=12), many_events)
+def test_an_event_goes_to_exactly_the_subscriptions_that_match(opened: Opened, live: list[VerifiedEvent]) -> None:
+    """The hub agrees with Filter.matches for every event; the later REQ of one name and connection is the one that counts."""
+    hub: Hub[int] = Hub()
+    expected: dict[tuple[int, str], tuple[Filter, ...]] = {}
+    for owner, name, wanted in opened:
+        hub.subscribe(owner, name, wanted)
+        expected[owner, name] = wanted
+    assert hub.count() == len(expected)
+    for event in live:
+        found = [(subscription.owner, subscription.name) for subscription in hub.match(record(event))]
+        assert len(found) == len(set(found))
+        assert set(found) == {key for key, wanted in expected.items() if any(one.matches(event) for one in wanted)}
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from("ab"), filter_lists), max_size=8), st.data())
+def test_nothing_is_left_behind(opened: Opened, data: st.DataObject) -> None:
+    """After unsubscribing and dropping everything, in any order, the hub is as empty as at the start."""
+    hub: Hub[int] = Hub()
+    for owner, name, wanted in opened:
+        hub.subscribe(owner, name, wanted)
+    for owner, name in data.draw(st.permutations(sorted({(owner, name) for owner, name, _ in opened}))):
+        if data.draw(st.booleans()):
+            hub.unsubscribe(owner, name)
+        else:
+            hub.drop(owner)
+    for owner in range(3):
+        hub.drop(owner)
+    assert hub.count() == 0
+    assert vars(hub) == vars(Hub())
+
+
+def test_a_replaced_subscription_is_marked_closed() -> None:
+    """Whoever still scans for the replaced REQ can see that it is over."""
+    hub: Hub[int] = Hub()
+    first = hub.subscribe(1, "a", (Filter(),))
+    second = hub.subscribe(1, "a", (Filter(kinds=(1,)),))
+    assert (first.open, second.open) == (False, True)
+    hub.drop(1)
+    assert second.open is False
+
+
+def test_unknown_names_are_no_error() -> None:
+    """CLOSE of a subscription that does not exist is ignored."""
+    hub: Hub[int] = Hub()
+    hub.unsubscribe(1, "a")
+    hub.drop(1)
+    hub.subscribe(1, "a", (Filter(),))
+    hub.unsubscribe(1, "b")
+    assert hub.count() == 1
