@@ -5,9 +5,11 @@ BIN   := $(VENV)/bin
 READY := $(VENV)/.ready
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pylon/cargo-target
 
-.PHONY: native demo test check bench mutants wheel docs clean
+.DEFAULT_GOAL := native
+.PHONY: native demo test check bench mutants wheel clean
 
 $(READY): pyproject.toml
+	$(PY) -c "import sys; sys.exit('Pylon needs Python 3.11 or newer' if sys.version_info < (3, 11) else 0)"
 	test -x $(BIN)/python || $(PY) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['build-system']['requires'], sep='\n')" > $(VENV)/build-requires.txt

@@ -10,7 +10,7 @@ class Sink(Protocol):
 
     def connected(self, transport: WSTransport, /) -> None: ...
     def messages(self, texts: list[bytes], /) -> None:
-        """Whole text messages of one read, in order (continuation frames joined)."""
+        """Whole text messages of one read, in order (continuation frames joined). Whoever decodes them checks that they are UTF-8."""
     def closed(self, code: int | None, reason: str, /) -> None:
         """Called once when the connection has ended, with the peer's close code where it sent one."""
     def paused(self, /) -> None:

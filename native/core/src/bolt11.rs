@@ -11,8 +11,7 @@ use lightning_invoice::{
 };
 use std::time::Duration;
 
-/// The longest invoice that is read, in characters: what fits into the largest QR code in alphanumeric mode is 4,296;
-/// wallets stop at 7,089.
+/// The longest invoice that is read, in characters. BOLT11 has no limit; LND reads no more than this either.
 pub const MAX_LENGTH: usize = 7_089;
 const DEFAULT_EXPIRY: u64 = 3_600;
 const DEFAULT_CLTV: u64 = 18;
