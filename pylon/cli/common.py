@@ -20,6 +20,9 @@ from rich.console import Console
 from pylon.config import Config, Home, load
 from pylon.errors import PylonError
 
+INTERRUPTED = 130
+"""128 + SIGINT, as shells count."""
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -95,6 +98,10 @@ def command(function: Callable[P, int | None]) -> Callable[P, None]:
             status = fail(error, as_json=as_json)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
+        except KeyboardInterrupt:
+            # What was begun goes on in the node; only we stop waiting.
+            err.print("Interrupted. What was begun goes on: `pylon job list` shows it.", markup=False)
+            status = INTERRUPTED
         except BrokenPipeError:
             # The reader of our output has left (`pylon job list | head`): nothing more can be said to it.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -39,7 +39,8 @@ def start(context: Context, foreground: bool, mode: str, config_file: Path | Non
             if error.code != AlreadyRunning.code:
                 raise
             return _already(home.path)
-        out.print(f"Pylon runs as a provider (process {pid}); `pylon status` shows it, `pylon stop` ends it.\nLog: {home.log}", markup=False)
+        out.print(f"Pylon runs as a provider (process {pid}); `pylon status` shows it, `pylon stop` ends it.", markup=False)
+        out.print(f"Log: {home.log}", markup=False)
         return None
     logging.getLogger().setLevel(min(logging.INFO, logging.getLogger().level))
     logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -66,11 +67,12 @@ def _banner(service: Service) -> None:
     status, config = service.status(), service.config
     wallet = service.wallet.capabilities
     price = show_sats(Msat(config.provider.min_price_msats)) if config.provider.require_payment else "free"
+    by_tokens = f", {config.provider.price_per_1k_msats} msat per 1,000 tokens" if config.provider.price_per_1k_msats else ""
     lines = [
         f"Identity: {service.node.provider_keys.npub}",
         "Mode:     provider",
         *(f"Backend:  {backend['name']} ({', '.join(backend['models'])})" for backend in _rows(status, "backends")),
-        f"Price:    {price} a request" + (f", {config.provider.price_per_1k_msats} msat per 1,000 tokens" * bool(config.provider.price_per_1k_msats)),
+        f"Price:    {price} a request{by_tokens}",
         f"Wallet:   {wallet.name}, {wallet.network}" + (" (simulated: not Lightning, no value)" if wallet.simulated else ""),
         *(f"Relay:    {url}" for url in config.relays),
         "Ready. Ctrl-C stops.",

@@ -76,7 +76,8 @@ def _tried(name: str, look: Callable[[], Check]) -> Check:
 def _native_build() -> Check:
     if _native.BUILD_PROFILE == "release":
         return Check("native", OK, f"extension {_native.core.__version__}, release build")
-    return Check("native", WARN, f"extension {_native.core.__version__}, {_native.BUILD_PROFILE} build: slow", "build it anew: `pip install .`")
+    detail = f"extension {_native.core.__version__}, {_native.BUILD_PROFILE} build: slow"
+    return Check("native", WARN, detail, "build it anew: `pip install .`")
 
 
 def _identity(context: Context) -> Check:

@@ -52,8 +52,8 @@ def init(context: Context, import_: bool, words: str, encrypt: bool, force: bool
     seller, buyer = identity.account(0), identity.account(1)
     if as_json:
         show_json({
-            "home": str(home.path), "npub": seller.npub, "pubkey": seller.pubkey_hex, "buyer_npub": buyer.npub, "buyer_pubkey": buyer.pubkey_hex,
-            "mnemonic": None if import_ else identity.mnemonic, "encrypted": encrypt,
+            "home": str(home.path), "npub": seller.npub, "pubkey": seller.pubkey_hex, "buyer_npub": buyer.npub,
+            "buyer_pubkey": buyer.pubkey_hex, "mnemonic": None if import_ else identity.mnemonic, "encrypted": encrypt,
         })
         return None
     if not import_:

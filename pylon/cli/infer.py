@@ -11,13 +11,11 @@ import msgspec
 
 from pylon.backends.base import Prompt, Usage
 from pylon.backends.registry import Backends
-from pylon.cli.common import Context, command, json_option, pass_context, printable, run, show_json
+from pylon.cli.common import INTERRUPTED, Context, command, json_option, pass_context, printable, run, show_json
 from pylon.config import Config
 from pylon.errors import UsageError
 
 STDIN_LIMIT = 64 << 20
-INTERRUPTED = 130
-"""128 + SIGINT, as shells count."""
 
 
 class Answer(msgspec.Struct, frozen=True):

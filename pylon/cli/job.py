@@ -49,8 +49,8 @@ def submit(
         if not re.fullmatch(r"wss?://[^\s/]+\S*", url):
             raise UsageError(f"{url!r} is no relay's address", hint="it begins with ws:// or wss://")
     args: Document = {
-        "prompt": text, "kind": kind, "model": model, "bid": bid, "relays": urls, "provider": provider, "auto_pay": auto_pay, "timeout": timeout,
-        "max_tokens": max_tokens,
+        "prompt": text, "kind": kind, "model": model, "bid": bid, "relays": urls, "provider": provider, "auto_pay": auto_pay,
+        "timeout": timeout, "max_tokens": max_tokens,
     }
     document = ask_once(context.home, "job.submit", args)
     job_id = str(document["id"])
@@ -69,7 +69,8 @@ def submit(
     elif wait:
         _show_quote(document)
     else:
-        out.print(f"Job {job_id}\nNext: `pylon job status {job_id[:12]}` shows the price, `pylon job pay {job_id[:12]}` pays it.", markup=False)
+        out.print(f"Job {job_id}", markup=False)
+        out.print(f"Next: `pylon job status {job_id[:12]}` shows the price, `pylon job pay {job_id[:12]}` pays it.", markup=False)
     return None
 
 
@@ -120,7 +121,7 @@ def _show_quote(document: Document) -> None:
 def find(context: Context, typed: str, role: Role | None = None) -> Job:
     """The job that a person means by its id, or by the beginning of it. Raises UsageError."""
     if not re.fullmatch(r"[0-9a-fA-F]{4,64}", typed):
-        raise UsageError(f"{typed[:80]!r} is no job id", hint="give it whole, or its first characters (4 at least); `pylon job list` shows them")
+        raise UsageError(f"{typed[:80]!r} is no job id", hint="give it whole, or its first 4 characters or more; see `pylon job list`")
     none: list[tuple[Role, str]] = []
     ids = read_ledger(context.home, lambda ledger: ledger.find(typed.lower()), none)
     fitting = [(side, job_id) for side, job_id in ids if role is None or side is role]

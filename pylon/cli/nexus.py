@@ -7,6 +7,7 @@ import os
 import signal
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Final
 
 import click
 import msgspec
@@ -15,6 +16,8 @@ from pylon.cli.common import Context, command, json_option, pass_context, run, s
 from pylon.config import NexusConfig, state_dir
 from pylon.nexus.policy import POLICIES, Policy
 from pylon.nexus.server import serve
+
+STDIN: Final = 0
 
 
 @click.command()

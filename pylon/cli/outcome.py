@@ -37,7 +37,7 @@ def error_of(document: Document, *, waited: bool = False) -> PylonError | None:
                 return MONEY[code](f"nothing was paid: {message}", hint=hint)
             return ProviderRefused(f"refused by the provider: {message} ({code})", hint=_try_hint(message))
         case "expired":
-            return TimedOut("no answer in time, and nothing was paid", hint="are there providers? a longer --timeout or a higher --bid may help")
+            return TimedOut("no answer in time, and nothing was paid", hint="is there a provider? try a longer --timeout")
         case "withdrawn":
             if code == NoRelay.code:
                 return NoRelay(f"the job was not posted: {message}", hint="`pylon doctor` looks at the relays")

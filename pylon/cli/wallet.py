@@ -139,7 +139,8 @@ def history(context: Context, limit: int, as_json: bool) -> int | None:
         sign = "+" if row["direction"] == "in" else "-"
         at = datetime.datetime.fromtimestamp(row["at"]).strftime("%Y-%m-%d %H:%M:%S")
         own = "  self" if row["own"] else ""
-        out.print(f"{at}  {sign}{show_sats(Msat(row['amount_msat'])):<12} {row['status']:<8} {printable(row['memo'])[:80]}{own}", markup=False)
+        amount = f"{sign}{show_sats(Msat(row['amount_msat']))}"
+        out.print(f"{at}  {amount:<13} {row['status']:<8} {printable(row['memo'])[:80]}{own}", markup=False)
     return None
 
 

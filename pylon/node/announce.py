@@ -27,7 +27,9 @@ IDENTIFIER = "pylon"
 class Announcer:
     """Publishes the three events. `created_at` rises strictly, or a relay would keep the older version."""
 
-    def __init__(self, pool: Pool, keys: Keys, relays: list[str], *, name: str, price: Msat, per_1k: Msat, free_slots: Callable[[], int]) -> None:
+    def __init__(
+        self, pool: Pool, keys: Keys, relays: list[str], *, name: str, price: Msat, per_1k: Msat, free_slots: Callable[[], int]
+    ) -> None:
         self._pool = pool
         self._keys = keys
         self._relays = relays

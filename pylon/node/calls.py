@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import math
+import itertools
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -14,18 +14,15 @@ import msgspec
 from pylon.config import Config
 from pylon.errors import PaymentError, UsageError
 from pylon.market.job import BuyerJob, BuyerState, Job, Role
-from pylon.market.prompt import KINDS
 from pylon.market.signals import PayOrdered, Withdrawn
-from pylon.market.terms import MOST_INPUT_BYTES
 from pylon.node import documents
 from pylon.node.control import Args, Call, Update
 from pylon.node.documents import Document
+from pylon.node.intake import late_filters
 from pylon.node.node import Node
 from pylon.node.perform import ANSWERS
 from pylon.node.spending import Spending
-from pylon.nostr import nip19, nip90
-from pylon.nostr.event import sign
-from pylon.nostr.nip90 import Input, Request, write_request
+from pylon.node.submission import SubmitArgs, draft_job, request_of
 from pylon.relay.pool import Pool
 from pylon.units import MAX_MSAT, Msat, msat_of_sats
 from pylon.wallets.base import Wallet
@@ -35,20 +32,6 @@ INVOICE_SECONDS = 3600
 RELAY_SECONDS = 5.0
 GRACE_SECONDS = 1.0
 """After a deadline, for the job's own alarm to ring first."""
-
-
-class SubmitArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`job.submit`. `bid` is msat, `timeout` seconds; `provider` an npub, nprofile or hex key."""
-
-    prompt: str
-    kind: int = nip90.TEXT_GENERATION
-    model: str = ""
-    bid: int = 1000
-    relays: list[str] = []
-    provider: str = ""
-    auto_pay: bool = False
-    timeout: float = 60.0
-    max_tokens: int | None = None
 
 
 class JobArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -95,6 +78,7 @@ class Calls:
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self._late = itertools.count()
 
     def table(self) -> Mapping[str, Call]:
         """Every call that the socket serves."""
@@ -141,34 +125,24 @@ class Calls:
     async def _submit(self, args: Args, update: Update) -> object:
         """Sign, store and send a request; returns when a relay has it, or none took it."""
         asked = _read(args, SubmitArgs)
-        request = _request(asked, self._host.config)
+        request = request_of(asked, self._host.config)
         node = self._host.node
         pool = await self._host.relays()
         if asked.relays:
             await pool.ensure(asked.relays)
-        now = time.time()
-        deadline = now + asked.timeout
-        provider = request.providers[0] if request.providers else ""
-        keys = node.buyer_keys
-        request = msgspec.structs.replace(request, expiration=math.ceil(deadline))
-        draft = write_request(
-            request, created_at=int(now), salt=os.urandom(8),
-            encrypt=(lambda text: keys.encrypt(bytes.fromhex(provider), text)) if provider else None,
-        )
-        event = sign(draft, keys)
-        node.submit(BuyerJob(
-            id=event.id, request=event, prompt=asked.prompt, model=asked.model, bid=Msat(asked.bid), provider=provider, encrypted=bool(provider),
-            auto_pay=asked.auto_pay, urls=tuple(asked.relays), max_fee=Msat(self._host.config.wallet.max_fee_msats), created_at=now,
-            deadline=deadline,
-        ))
-        return documents.job_document(await node.watch(Role.BUYER, event.id, _reached("posted")))
+        job = draft_job(asked, request, node.buyer_keys, max_fee=Msat(self._host.config.wallet.max_fee_msats), now=time.time())
+        node.submit(job)
+        return documents.job_document(await node.watch(Role.BUYER, job.id, _reached("posted")))
 
     async def _watch(self, args: Args, update: Update) -> object:
         """Follow a job of ours; every change is an update."""
         asked = _read(args, JobArgs)
-        await self._host.relays()
+        pool = await self._host.relays()
         job: Job = self._buyer_job(asked.id)
         seconds = asked.timeout
+        late = f"late-{next(self._late)}"
+        if job.ended and job.paid:
+            pool.subscribe(late, late_filters(self._buyer_job(asked.id)))
         if asked.until == "end":
             # A payment whose outcome is open keeps the job alive; who waits is told at the deadline.
             seconds = max(0.0, self._buyer_job(asked.id).deadline - time.time()) + GRACE_SECONDS
@@ -179,6 +153,8 @@ class Calls:
                 )
         except TimeoutError:
             job = self._buyer_job(asked.id)
+        finally:
+            pool.unsubscribe(late)
         return documents.job_document(job)
 
     async def _pay_job(self, args: Args, update: Update) -> object:
@@ -214,7 +190,8 @@ class Calls:
     async def _fund(self, args: Args, update: Update) -> object:
         capabilities = self._host.wallet.capabilities
         if not capabilities.faucet:
-            raise PaymentError(f"the wallet {capabilities.name} has no faucet", hint="pay an invoice of `pylon wallet invoice` from elsewhere")
+            hint = "pay an invoice of `pylon wallet invoice` from elsewhere"
+            raise PaymentError(f"the wallet {capabilities.name} has no faucet", hint=hint)
         await self._host.wallet.fund(_sats(_read(args, SatsArgs)))
         return documents.balance_document(capabilities, await self._host.wallet.balance())
 
@@ -249,35 +226,6 @@ def _sats(asked: SatsArgs) -> Msat:
     if not 0 < amount <= MAX_MSAT:
         raise UsageError("the amount must be at least 1 sat, and not more than all bitcoin")
     return amount
-
-
-def _request(asked: SubmitArgs, config: Config) -> Request:
-    """The request that was asked for, or UsageError."""
-    if not asked.prompt.strip():
-        raise UsageError("the prompt is empty")
-    try:
-        size = len(asked.prompt.encode())
-    except UnicodeEncodeError as error:
-        raise UsageError("the prompt is not valid Unicode") from error
-    if size > MOST_INPUT_BYTES:
-        raise UsageError(f"the prompt has {size:,} bytes; {MOST_INPUT_BYTES:,} fit into a request")
-    if asked.kind not in KINDS:
-        raise UsageError(f"kind {asked.kind} is not known here; {', '.join(map(str, KINDS))} is")
-    if not 0 <= asked.bid <= MAX_MSAT:
-        raise UsageError("the bid must be an amount in msat, and not negative")
-    if not 0 < asked.timeout <= LONGEST_TIMEOUT:
-        raise UsageError("the timeout must be more than 0 seconds and at most a week")
-    if asked.max_tokens is not None and asked.max_tokens < 1:
-        raise UsageError("max_tokens must be at least 1")
-    params: list[tuple[str, ...]] = []
-    if asked.model:
-        params.append(("model", asked.model))
-    if asked.max_tokens is not None:
-        params.append(("max_tokens", str(asked.max_tokens)))
-    return Request(
-        kind=asked.kind, inputs=(Input(asked.prompt),), params=tuple(params), output="text/plain", bid=Msat(asked.bid),
-        relays=tuple(asked.relays or config.relays), providers=(nip19.public_key(asked.provider),) if asked.provider else (),
-    )
 
 
 def _reached(until: str) -> Callable[[Job], bool]:

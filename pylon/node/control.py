@@ -1,7 +1,7 @@
 """The control socket of a node: one JSON document a line, for the commands of the same user.
 
-A client sends `{"call": NAME, "args": {…}}`, once a connection, and gets `{"update": …}` lines and then one `{"result": …}` or `{"error": …}`. The socket has
-mode 0600 in a folder of mode 0700; who can open it is the user himself.
+A client sends `{"call": NAME, "args": {…}}`, once a connection, and gets `{"update": …}` lines and then one `{"result": …}` or
+`{"error": …}`. The socket has mode 0600 in a folder of mode 0700; who can open it is the user himself.
 """
 
 from __future__ import annotations

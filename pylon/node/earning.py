@@ -1,4 +1,7 @@
-"""What the wallet tells of our invoices, into the journal and the jobs. The cursor is stored after the news: what comes twice changes nothing."""
+"""What the wallet tells of our invoices, into the journal and the jobs.
+
+The cursor is stored after the news: what comes twice changes nothing.
+"""
 
 from __future__ import annotations
 

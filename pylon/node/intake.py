@@ -34,6 +34,7 @@ SKEW = 60
 """Seconds that an answer may seem older than its request: clocks differ."""
 UNBOUNDED_LIFE = 600
 """Seconds that we give a request without an expiration."""
+REPEAT_SECONDS = 2.0
 MOST_DELETED = 100
 """Jobs that one deletion may name."""
 MOST_CONSIDERED = 1000
@@ -56,6 +57,11 @@ def answer_filters(node: Node) -> list[Filter]:
     if ids := tuple(job.id for job in node.open_jobs(Role.BUYER))[:500]:
         filters.append(Filter(kinds=kinds, tags={"e": ids}, since=int(oldest) - LOOK_BACK))
     return filters
+
+
+def late_filters(job: BuyerJob) -> list[Filter]:
+    """The answer of a job that was paid and has ended without it, however long ago it came."""
+    return [Filter(kinds=(FEEDBACK, job.request.kind + RESULT_OFFSET), tags={"e": (job.id,)})]
 
 
 class Intake:
@@ -104,7 +110,8 @@ class Intake:
 
     def _repeat(self, event_id: str) -> None:
         job = self._node.ledger.provider_job(event_id)
-        if job is not None:
+        # Other relays bring the same request within moments; a customer who asks again comes later.
+        if job is not None and time.time() > job.created_at + REPEAT_SECONDS:
             self._node.apply(Role.PROVIDER, event_id, Repeated())
 
     def _request(self, event: VerifiedEvent, url: str) -> None:

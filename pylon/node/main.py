@@ -1,4 +1,7 @@
-"""The process of a node: the lock, the loop, signals, readiness. `python -m pylon.node.main HOME ROLE` is how it is started in the background."""
+"""The process of a node: the lock, the loop, signals, readiness.
+
+`python -m pylon.node.main HOME ROLE [CONFIG]` is how it is started in the background.
+"""
 
 from __future__ import annotations
 

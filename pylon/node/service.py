@@ -107,8 +107,8 @@ class Service:
         stack.push_async_callback(self.spending.aclose)
         self._intake = Intake(self.node, self._backends)
         self._pool = Pool(
-            config.relays, self.node.accounts, on_event=self._intake.on_event, on_repeat=self._intake.on_repeat, on_eose=self._intake.on_eose,
-            clock=time.time, rng=random.Random(),
+            config.relays, self.node.accounts,
+            on_event=self._intake.on_event, on_repeat=self._intake.on_repeat, on_eose=self._intake.on_eose, clock=time.time, rng=random.Random(),
         )
         self._generator = Generator(backends, max(1, slots), config.provider.default_model)
         performer = Performer(self.node, self._pool, self.wallet, self._generator)
@@ -186,8 +186,11 @@ class Service:
             "pubkey": self.node.provider_keys.pubkey_hex,
             "npub": self.node.provider_keys.npub,
             "relays": [
-                {"url": s.url, "state": str(s.state), "authenticated": s.authenticated, "rtt_ms": s.rtt_ms, "reason": s.reason}
-                for s in (self._pool.states() if self._pool_started else [])
+                {
+                    "url": relay.url, "state": str(relay.state), "authenticated": relay.authenticated,
+                    "rtt_ms": None if relay.rtt_ms is None else round(relay.rtt_ms, 1), "reason": relay.reason,
+                }
+                for relay in (self._pool.states() if self._pool_started else [])
             ],
             "backends": [{"name": b.name, "models": [m.name for m in models]} for b, models in backends],
             "slots": {"size": self._generator.slots.size, "used": self._generator.slots.used} if self.provides else None,
