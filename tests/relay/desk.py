@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from random import Random
@@ -20,14 +21,17 @@ NOTES = Filter(kinds=(1,))
 class Desk:
     """What a pool tells, and a pool that tells it."""
 
-    def __init__(self, urls: Iterable[str], options: Options = QUICK, signers: tuple[Signer, ...] = (), clock: float = NOW) -> None:
+    def __init__(
+        self, urls: Iterable[str], options: Options = QUICK, signers: tuple[Signer, ...] = (), clock: float = NOW,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.events: list[tuple[str, str, str]] = []
         self.repeats: list[tuple[str, str]] = []
         self.eose: list[tuple[str, str]] = []
         self.failures: list[Exception] = []
         self.pool = Pool(
             urls, signers or (signer(9),), on_event=self.event, on_repeat=lambda event_id, url: self.repeats.append((event_id, url)),
-            on_eose=lambda sub, url: self.eose.append((sub, url)), clock=lambda: clock, rng=Random(1), options=options,
+            on_eose=lambda sub, url: self.eose.append((sub, url)), clock=lambda: clock, rng=Random(1), options=options, tls=tls,
         )
 
     def event(self, sub: str, event: VerifiedEvent, url: str) -> None:
@@ -47,10 +51,10 @@ class Desk:
 
 @asynccontextmanager
 async def desk(
-    urls: Iterable[str], options: Options = QUICK, signers: tuple[Signer, ...] = (), clock: float = NOW
+    urls: Iterable[str], options: Options = QUICK, signers: tuple[Signer, ...] = (), clock: float = NOW, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Desk]:
     """A started pool, ended at the end."""
-    made = Desk(urls, options, signers, clock)
+    made = Desk(urls, options, signers, clock, tls)
     await made.pool.start()
     try:
         yield made

@@ -101,6 +101,7 @@ class Relay:
         self.close_codes: list[int | None] = []
         self.connections = 0
         self.port = 0
+        self.auto_pong = True
         self.tls: ssl.SSLContext | None = None
         self._server: asyncio.Server | None = None
 
@@ -111,7 +112,9 @@ class Relay:
 
     async def start(self) -> None:
         """Listen, on the same port as before where there was one."""
-        self._server = await ws_create_server(self.listener, "127.0.0.1", self.port, ssl=self.tls, max_frame_size=8 * 1024 * 1024)
+        self._server = await ws_create_server(
+            self.listener, "127.0.0.1", self.port, ssl=self.tls, max_frame_size=8 * 1024 * 1024, enable_auto_pong=self.auto_pong
+        )
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:

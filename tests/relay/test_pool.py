@@ -201,6 +201,7 @@ async def test_mute_relay_delays_nothing() -> None:
         here.pool.subscribe("s", [NOTES])
         assert await here.pool.wait_eose("s", 30)
         assert await here.pool.publish(note("new", by=9), after="s").accepted(30) == one.url
+        await until(lambda: here.state(1) is State.OPEN)
         publication = here.pool.publish(note("only there", by=9), urls=[mute.url])
         with pytest.raises(NoRelay, match="no answer"):
             await publication.accepted(0.05)
@@ -215,8 +216,9 @@ async def test_everyone_has_a_reason() -> None:
         async with desk([*urls, gone.url]) as here:
             await until(lambda: here.pool.states()[1].reason)
             publication = here.pool.publish(note("new", by=9))
+            await until(lambda: publication.answers[refusing.url].ok is False)
             with pytest.raises(NoRelay) as failure:
-                await publication.accepted(0.5)
+                await publication.accepted(0.05)
             assert f"{refusing.url}: blocked: not here" in failure.value.message
             assert f"{gone.url}: connection refused" in failure.value.message
         async with desk(urls) as here:
@@ -392,7 +394,7 @@ async def test_a_flood_ends_the_connection(flood: str) -> None:
     bad, good = SpeakingRelay(lambda sub: [*FLOODS[flood](sub), eose(sub)]), Relay()
     async with running(bad, good) as urls, desk(urls, Options(backoff_base=1000.0, backoff_cap=1000.0, close_timeout=0.5)) as here:
         here.pool.subscribe("s", [NOTES])
-        await until(lambda: here.state(0) is State.WAITING)
+        await until(lambda: here.state(0) is State.WAITING and ("s", good.url) in here.eose)
         assert "garbage or events that nobody asked for" in here.pool.states()[0].reason
         assert bad.connections == 1
         assert len(bad.said("AUTH")) <= 8

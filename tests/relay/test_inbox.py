@@ -1,0 +1,163 @@
+"""The inbox: once for each event and subscription, verified, whatever several relays send at the same moment."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from pylon.nostr.event import Event, VerifiedEvent, encode
+from pylon.nostr.filter import Filter
+from pylon.nostr.happening import EventArrived
+from pylon.relay.inbox import COPIES, Inbox
+from tests.relay.relays import note
+
+NOTES = (Filter(kinds=(1,)),)
+
+
+class Place:
+    """A relay as the inbox knows it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.strikes = 0
+        self.paused = 0
+
+    def strike(self) -> None:
+        self.strikes += 1
+
+    def pause_reading(self) -> None:
+        self.paused += 1
+
+    def resume_reading(self) -> None:
+        self.paused = 0
+
+
+class Hall:
+    """An inbox and what it delivers."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str, str]] = []
+        self.repeats: list[tuple[str, str]] = []
+        self.delivered = asyncio.Event()
+        self.inbox = Inbox(self.event, lambda event_id, url: self.repeats.append((event_id, url)))
+        self.inbox.open("s")
+
+    def event(self, sub: str, event: VerifiedEvent, url: str) -> None:
+        self.events.append((sub, event.content, url))
+        self.delivered.set()
+
+    def arrive(self, event: Event, place: Place, *, peeked: bool = True, sub: str = "s") -> None:
+        """A relay sends an event."""
+        self.inbox.arrived(EventArrived(sub, encode(event), event.id if peeked else None), NOTES, place)
+
+
+def forged(event: VerifiedEvent, content: str) -> Event:
+    """Another text under the id and the signature of a genuine event."""
+    return Event(event.id, event.pubkey, event.created_at, event.kind, event.tags, content, event.sig)
+
+
+@pytest.mark.parametrize("count", [1, 10])
+@pytest.mark.parametrize("peeked", [True, False])
+async def test_copies_that_come_while_the_first_is_verified(count: int, peeked: bool) -> None:
+    """Three relays send the same events before the first copy is verified: one delivery, two repetitions, one verification."""
+    hall = Hall()
+    one, two, three = Place("one"), Place("two"), Place("three")
+    events = [note(f"{number}") for number in range(count)]
+    for place in (one, two, three):
+        for event in events:
+            hall.arrive(event, place, peeked=peeked)
+    await hall.inbox.aclose()
+    assert hall.events == [("s", event.content, "one") for event in events]
+    assert sorted(hall.repeats) == sorted((event.id, url) for event in events for url in ("two", "three"))
+    assert [place.strikes for place in (one, two, three)] == [0, 0, 0]
+
+
+async def test_a_copy_that_waited_replaces_a_forgery() -> None:
+    """The first copy is forged, the second too, the third is the event: it is delivered, and both liars are blamed."""
+    hall = Hall()
+    liar, other, honest = Place("liar"), Place("other"), Place("honest")
+    hall.arrive(forged(note("true"), "forged"), liar)
+    hall.arrive(forged(note("true"), "also forged"), other)
+    hall.arrive(note("true"), honest)
+    told: list[int] = []
+    hall.inbox.after(lambda: told.append(len(hall.events)))
+    await hall.inbox.aclose()
+    assert hall.events == [("s", "true", "honest")]
+    assert (liar.strikes, other.strikes, honest.strikes) == (1, 1, 0)
+    assert told == [1], "delivered before the EOSE that came behind it"
+
+
+async def test_forged_copies_do_not_crowd_out_the_genuine_one() -> None:
+    """One relay may have a few copies waiting, the others theirs all the same."""
+    hall = Hall()
+    liar, honest = Place("liar"), Place("honest")
+    for number in range(100):
+        hall.arrive(forged(note("true"), f"forged {number}"), liar)
+    assert liar.strikes == 100 - 1 - COPIES
+    hall.arrive(note("true"), honest)
+    await hall.inbox.aclose()
+    assert hall.events == [("s", "true", "honest")]
+    assert liar.strikes == 100
+
+
+async def test_seen_only_after_verified() -> None:
+    """After any number of verified forgeries of its id, the genuine event is still new; after its delivery it is not."""
+    hall = Hall()
+    liar = Place("liar")
+    for number in range(COPIES + 1):
+        hall.arrive(forged(note("true"), f"forged {number}"), liar)
+    hall.inbox.after(lambda: hall.arrive(note("true"), liar))
+    async with asyncio.timeout(10):
+        await hall.delivered.wait()
+    hall.arrive(note("true"), liar)
+    hall.arrive(forged(note("true"), "forged"), liar)
+    await hall.inbox.aclose()
+    assert hall.events == [("s", "true", "liar")]
+    assert hall.repeats == [(note("true").id, "liar")] * 2
+
+
+async def test_unsubscribed_while_it_is_verified() -> None:
+    """What was verified too late is not delivered, not even to a new subscription of the same name."""
+    hall = Hall()
+    hall.arrive(note("late"), Place("one"))
+    hall.inbox.close("s")
+    hall.inbox.open("s")
+    hall.arrive(note("other"), Place("one"))
+    await hall.inbox.aclose()
+    assert hall.events == [("s", "other", "one")]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"", b"{}", b"[]", b"null", b"\\xff", b'{"id":1}', b"[" * 3000,
+        encode(note("x"))[:-1], encode(note("x")).replace(b'"kind":1', b'"kind":"1"'), encode(note("x", kind=7)),
+        b'{"id":"","pubkey":"","created_at":1,"kind":1,"tags":[],"content":"","sig":""}',
+        b'{"id":"' + b"x" * 100_000 + b'","pubkey":"","created_at":1,"kind":1,"tags":[],"content":"","sig":""}',
+    ],
+)
+async def test_what_is_no_event_that_was_asked_for(raw: bytes) -> None:
+    """It is an offence of the relay, before anything is verified."""
+    hall = Hall()
+    place = Place("one")
+    hall.inbox.arrived(EventArrived("s", raw, None), NOTES, place)
+    assert place.strikes == 1
+    await hall.inbox.aclose()
+    assert hall.events == []
+
+
+async def test_back_pressure() -> None:
+    """A relay that sends faster than events are verified is not read any more until there is room; nothing is lost."""
+    hall = Hall()
+    place = Place("one")
+    event = note("x" * 200_000)
+    raw = encode(event)
+    sent = 0
+    while not place.paused:
+        hall.inbox.arrived(EventArrived("s", raw.replace(event.id.encode(), f"{sent:064x}".encode()), None), NOTES, place)
+        sent += 1
+    await hall.inbox.aclose()
+    assert place.paused == 0
+    assert place.strikes == sent
+    assert sent * len(raw) < 20_000_000
