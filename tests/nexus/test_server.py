@@ -15,7 +15,7 @@ import pytest
 from pylon.config import NexusConfig
 from pylon.nexus.server import CannotListen, serve
 from pylon.nexus.store import Locked
-from tests.nexus.client import ALICE, BOB, Client, Closed, connected, note
+from tests.nexus.client import ALICE, BOB, TIMEOUT, Client, Closed, connected, note
 from tests.nexus.conftest import Clock
 from tests.nexus.test_store import finish, start
 
@@ -93,6 +93,23 @@ async def test_the_command(tmp_path: Path, number: int) -> None:
     assert await asyncio.to_thread(finish, process, number) == 0
     with pytest.raises(Closed):
         await client.receive()
+
+
+async def test_the_command_of_a_parent(tmp_path: Path) -> None:
+    """With --until-eof the relay ends with its standard input, and Ctrl-C in the parent's terminal does not end it."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "pylon", "nexus", "--port", "0", "--data", str(tmp_path), "--until-eof", "--json",
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdin is not None
+    url = orjson.loads(await process.stdout.readline())["url"]
+    process.send_signal(signal.SIGINT)
+    process.stdin.write(b"ignored")
+    async with connected(url):
+        pass
+    process.stdin.close()
+    assert await asyncio.wait_for(process.wait(), TIMEOUT) == 0
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[bytes]:
