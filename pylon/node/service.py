@@ -108,7 +108,8 @@ class Service:
         self._intake = Intake(self.node, self._backends)
         self._pool = Pool(
             config.relays, self.node.accounts,
-            on_event=self._intake.on_event, on_repeat=self._intake.on_repeat, on_eose=self._intake.on_eose, clock=time.time, rng=random.Random(),
+            on_event=self._intake.on_event, on_repeat=self._intake.on_repeat, on_eose=self._intake.on_eose,
+            clock=time.time, rng=random.Random(),
         )
         self._generator = Generator(backends, max(1, slots), config.provider.default_model)
         performer = Performer(self.node, self._pool, self.wallet, self._generator)
