@@ -1,0 +1,1 @@
+"""Who answers: engines behind one port, found, supervised and chosen from."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pylon.backends import detect
 from pylon.backends.models import SMOLLM2, pull
 
 ROOT = Path(__file__).parents[2]
@@ -18,7 +19,12 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(autouse=True)
 def nothing_found_by_chance(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test asks a server that happens to run on this machine; engines end soon after their last user."""
+    """No test asks a server that happens to run on this machine; engines end soon after their last user.
+
+    A loaded machine makes no server invisible: the probe is patient here, except where its impatience is tested.
+    """
+    monkeypatch.setattr(detect, "CONNECT_S", 20.0)
+    monkeypatch.setattr(detect, "ANSWER_S", 20.0)
     monkeypatch.setenv("PYLON_BACKENDS", "")
     monkeypatch.setenv("PYLON_ENGINE_GRACE", "0.5")
 

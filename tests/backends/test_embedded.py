@@ -168,7 +168,7 @@ async def test_an_engine_whose_only_user_is_killed_ends(tmp_path: Path) -> None:
 
 async def test_a_killed_engine_is_replaced(backend: Embedded) -> None:
     """kill -9 in mid-stream is BackendBroken; the next question gets a new engine."""
-    async with aclosing(backend.generate(Prompt("Tell a long story.", max_tokens=1000))) as chunks:
+    async with aclosing(backend.generate(Prompt("Tell a long story.", max_tokens=1000, temperature=0))) as chunks:
         await soon(anext(chunks))
         first = backend.pid
         assert first is not None
@@ -197,7 +197,7 @@ async def test_an_engine_that_is_found_dead_is_replaced(backend: Embedded) -> No
 
 async def test_sigterm_ends_the_engine_with_clients_connected(backend: Embedded) -> None:
     """`end` does not wait for a client that is in the middle of an answer."""
-    async with aclosing(backend.generate(Prompt("Tell a long story.", max_tokens=1000))) as chunks:
+    async with aclosing(backend.generate(Prompt("Tell a long story.", max_tokens=1000, temperature=0))) as chunks:
         await soon(anext(chunks))
         assert backend.pid is not None
         assert backend._link is not None

@@ -172,7 +172,7 @@ async def mortal(model_file: Path) -> AsyncIterator[tuple[LlamaServer, int]]:
 async def test_a_server_killed_in_the_middle_of_an_answer(mortal: tuple[LlamaServer, int]) -> None:
     """kill -9 in mid-stream is BackendBroken, after the text that came."""
     backend, pid = mortal
-    async with aclosing(backend.generate(Prompt("Tell a long story.", max_tokens=1000))) as chunks:
+    async with aclosing(backend.generate(Prompt("Tell a long story.", max_tokens=1000, temperature=0))) as chunks:
         assert (await soon(anext(chunks))).text
         os.kill(pid, signal.SIGKILL)
         with pytest.raises(BackendBroken):
@@ -182,7 +182,7 @@ async def test_a_server_killed_in_the_middle_of_an_answer(mortal: tuple[LlamaSer
 async def test_a_real_server_computes_less_when_the_stream_is_closed(mortal: tuple[LlamaServer, int]) -> None:
     """After the close the server's own count of computed tokens stands far below `max_tokens`."""
     backend, _ = mortal
-    chunks = backend.generate(Prompt("Count from one to one thousand in words.", max_tokens=1500, temperature=0))
+    chunks = backend.generate(Prompt("Write a very long story about a dragon who counts sheep.", max_tokens=1500, temperature=0))
     await soon(anext(chunks))
     await chunks.aclose()
     await answer(backend, Prompt("Hello", max_tokens=1))
