@@ -169,7 +169,7 @@ class Ledger(Journal):
     def find(self, prefix: str) -> list[tuple[Role, str]]:
         """Jobs whose id begins with `prefix`: for people who type; everything else uses whole ids."""
         escaped = prefix.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        rows = self._db.rows("SELECT role, id FROM jobs WHERE id LIKE ? ESCAPE '\\' ORDER BY created_at DESC LIMIT 20", escaped + "%")
+        rows = self._db.rows("SELECT role, id FROM jobs WHERE id LIKE ? ESCAPE '\\' ORDER BY created_at DESC, role LIMIT 20", escaped + "%")
         return [(Role(role), job) for role, job in rows]
 
     def counts(self) -> dict[str, int]:
