@@ -13,6 +13,7 @@ from pylon.cli.outcome import error_of, summary
 from pylon.errors import PylonError, UsageError
 from pylon.market.job import Job, Role
 from pylon.node import documents
+from pylon.node.submission import SubmitArgs, request_of
 from pylon.units import Msat, show_sats
 
 STDIN_LIMIT = 64 << 20
@@ -42,17 +43,18 @@ def submit(
     max_tokens: int | None, timeout: float, as_json: bool,
 ) -> int | None:
     """Post a job. PROMPT `-` reads it from standard input."""
-    context.config()
+    config = context.config()
     text = sys.stdin.read(STDIN_LIMIT) if prompt == "-" else prompt
     urls = [url.strip() for entry in relays for url in entry.split(",") if url.strip()]
     for url in urls:
         if not re.fullmatch(r"wss?://[^\s/]+\S*", url):
             raise UsageError(f"{url!r} is no relay's address", hint="it begins with ws:// or wss://")
-    args: Document = {
-        "prompt": text, "kind": kind, "model": model, "bid": bid, "relays": urls, "provider": provider, "auto_pay": auto_pay,
-        "timeout": timeout, "max_tokens": max_tokens,
-    }
-    document = ask_once(context.home, "job.submit", args)
+    asked = SubmitArgs(
+        prompt=text, kind=kind, model=model, bid=bid, relays=urls, provider=provider, auto_pay=auto_pay, timeout=timeout,
+        max_tokens=max_tokens,
+    )
+    request_of(asked, config)  # here already, so that what is wrong with it needs no node to be said
+    document = ask_once(context.home, "job.submit", asked)
     job_id = str(document["id"])
     story = Story(quiet=as_json)
     story.tell(document)

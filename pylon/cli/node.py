@@ -36,7 +36,7 @@ def ask(home: Home, name: str, args: Document | None = None, *, on_update: Calla
     return msgspec.json.decode(run(lambda: client.ensure_call(home, name, args, updated)), type=Document)
 
 
-def ask_once(home: Home, name: str, args: Document) -> Document:
+def ask_once(home: Home, name: str, args: Document | msgspec.Struct) -> Document:
     """A call that must not be asked twice (it submits, or pays): the node is started first, then asked once."""
     need_identity(home)
     provide_passphrase(home)
@@ -44,7 +44,7 @@ def ask_once(home: Home, name: str, args: Document) -> Document:
     async def twice() -> bytes:
         await client.ensure_call(home, "ping")
         try:
-            return await client.call(home, name, args)
+            return await client.call(home, name, msgspec.to_builtins(args))
         except client.Gone as error:
             raise client.lost(home) from error
 

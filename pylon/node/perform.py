@@ -42,6 +42,7 @@ from pylon.node.generate import Generator
 from pylon.node.ledger import StoredEffect
 from pylon.node.node import Node
 from pylon.nostr.event import VerifiedEvent, sign
+from pylon.nostr.nip40 import expires_at
 from pylon.nostr.nip90 import FEEDBACK, RESULT_OFFSET
 from pylon.relay.pool import Pool
 from pylon.wallets.base import Direction, PaymentStatus, Wallet
@@ -159,8 +160,9 @@ class Performer:
                 break
             except NoRelay as error:
                 log.warning("job %s: no relay took an event of kind %d: %s", stored.job, event.kind, error.message)
-                if effect.then is not Then.DELIVERED:
-                    break  # feedback is a courtesy; a result is owed, so it is sent until a relay takes it
+                # A result is owed, so it is sent until a relay takes it; an offer as long as it holds; other feedback is a courtesy.
+                if effect.then is not Then.DELIVERED and time.time() >= (expires_at(event) or 0):
+                    break
                 await asyncio.sleep(1)  # a pause between rounds, so that a relay that refuses at once is not flooded
             finally:
                 self._pool.forget(publication)
@@ -179,6 +181,7 @@ class Performer:
         try:
             await publication.accepted(max(0.1, min(POST_SECONDS, job.deadline - time.time())))
         except NoRelay as error:
+            self._pool.forget(publication)  # a relay that comes back later must not post what we say was not posted
             self._tell(stored, NotPosted(Trouble(error.code, error.message)))
         else:
             self._tell(stored, Posted())
