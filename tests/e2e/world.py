@@ -1,0 +1,316 @@
+"""A world of its own for each test: homes, a state folder, relays, providers, all as the processes that people run.
+
+Nothing here knows how Pylon works inside: commands go in, documents, lines and files come out.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 60.0
+"""Seconds after which something that should have happened never will."""
+
+Document = dict[str, object]
+
+
+class Done(msgspec.Struct, frozen=True):
+    """A command that has ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Document:
+        """The JSON document on stdout."""
+        return msgspec.json.decode(self.out, type=Document)
+
+    @property
+    def error(self) -> dict[str, str]:
+        """The `error` member of the document."""
+        return msgspec.convert(self.document["error"], dict[str, str])
+
+
+class Running:
+    """A command that runs; its lines are kept as they come."""
+
+    def __init__(self, words: list[str], environment: dict[str, str], stdin: bytes | None = None) -> None:
+        self._process = subprocess.Popen(
+            words, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self._news = threading.Condition()
+        self._texts: dict[str, list[str]] = {"out": [], "err": []}
+        pipes = {"out": self._process.stdout, "err": self._process.stderr}
+        self._readers = [threading.Thread(target=self._read, args=(name, pipe), daemon=True) for name, pipe in pipes.items()]
+        for reader in self._readers:
+            reader.start()
+        if stdin is not None and self._process.stdin is not None:
+            self._process.stdin.write(stdin)
+            self._process.stdin.close()
+
+    def _read(self, name: str, pipe: Iterator[bytes] | None) -> None:
+        for line in pipe or ():
+            with self._news:
+                self._texts[name].append(line.decode("utf-8", "replace"))
+                self._news.notify_all()
+        with self._news:
+            self._news.notify_all()
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    @property
+    def out(self) -> str:
+        """Its standard output so far."""
+        with self._news:
+            return "".join(self._texts["out"])
+
+    @property
+    def err(self) -> str:
+        """Its standard error so far."""
+        with self._news:
+            return "".join(self._texts["err"])
+
+    def line(self, wanted: str) -> str:
+        """Wait for the first line, of either stream, with `wanted` in it."""
+        deadline = time.monotonic() + PATIENCE
+        with self._news:
+            while True:
+                for line in (*self._texts["out"], *self._texts["err"]):
+                    if wanted in line:
+                        return line
+                over = self._process.poll() is not None and not any(reader.is_alive() for reader in self._readers)
+                if over or time.monotonic() > deadline:
+                    raise AssertionError(f"no line with {wanted!r}: {self._texts}")
+                self._news.wait(0.2)
+
+    def done(self) -> Done:
+        """Wait for its end. There is never a traceback."""
+        try:
+            status = self._process.wait(PATIENCE + 30)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"it does not end: {self._texts}") from None
+        for reader in self._readers:
+            reader.join(PATIENCE)
+        self._close()
+        assert "Traceback" not in self.err, self.err
+        return Done(status, self.out, self.err)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """`kill -9`, and wait until the kernel has done it."""
+        self._process.kill()
+        self._process.wait()
+        for reader in self._readers:
+            reader.join(PATIENCE)
+        self._close()
+
+    def _close(self) -> None:
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+    def end(self) -> None:
+        """The test is over: end it if it still runs."""
+        if self._process.poll() is None:
+            self.send(signal.SIGTERM)
+            try:
+                self._process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        for reader in self._readers:
+            reader.join(PATIENCE)
+        self._close()
+
+
+class World:
+    """Homes below one folder, with a state folder of their own."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.environment = {
+            **os.environ,
+            "PYLON_STATE_DIR": str(place / "state"),
+            "PYLON_ENGINE_GRACE": "0",
+            "PYLON_BACKENDS": "",  # no test asks a server that happens to run on this machine
+        }
+        for name in ("PYLON_HOME", "PYLON_PASSPHRASE"):
+            self.environment.pop(name, None)
+        self._running: list[Running] = []
+
+    # Commands.
+
+    def words(self, home: str, *words: str) -> list[str]:
+        """The command line of `pylon` for a home."""
+        return [sys.executable, "-m", "pylon", "--home", str(self.place / home), *words]
+
+    def start(self, home: str, *words: str, stdin: bytes | None = None) -> Running:
+        """Start a command and leave it running."""
+        running = Running(self.words(home, *words), self.environment, stdin)
+        self._running.append(running)
+        return running
+
+    def run(self, home: str, *words: str, stdin: bytes | None = None) -> Done:
+        """Run a command to its end, whatever its status."""
+        return self.start(home, *words, stdin=stdin).done()
+
+    def ask(self, home: str, *words: str) -> Document:
+        """Run a command that must succeed, with `--json`: its document."""
+        done = self.run(home, *words, "--json")
+        assert done.status == 0, done
+        return done.document
+
+    # Places.
+
+    def nexus(self, port: int = 0, data: str = "nexus") -> tuple[Running, str]:
+        """A relay, and its address."""
+        running = self.start(data, "nexus", "--port", str(port), "--data", str(self.place / data / "events"))
+        return running, running.line("Nexus listens on").split()[-1]
+
+    def home(self, name: str, *relays: str, sats: int = 0, more: str = "", network: str = "regtest", script: str = "") -> Document:
+        """Make a home that uses these relays; with `sats` in its wallet, and the scripted backend where there is a `script`."""
+        made = self.ask(name, "init")
+        listed = ", ".join(f'"{url}"' for url in relays)
+        config = f'relays = [{listed}]\nnetwork = "{network}"\n{more}\n'
+        if script:
+            self.script(name, script)
+            config += f'[backends]\nuse = ["scripted"]\nscript = "{self.place / name / "script.toml"}"\n'
+        (self.place / name / "config.toml").write_text(config, "utf-8")
+        if sats:
+            self.ask(name, "wallet", "fund", str(sats))
+        return made
+
+    def script(self, home: str, script: str) -> None:
+        """What the scripted backend of a home says from now on; its log is kept."""
+        (self.place / home / "script.toml").write_text(f'log = "runs.log"\n{script}', "utf-8")
+
+    def runs(self, home: str) -> list[str]:
+        """What the scripted backend has done: `start`, and `done`, `closed` or `broken` for each end."""
+        log = self.place / home / "runs.log"
+        lines = log.read_text("utf-8").splitlines() if log.exists() else []
+        return [line.split()[0] if line.startswith("start") else line.split()[-1] for line in lines]
+
+    def provider(self, home: str, *words: str) -> Running:
+        """The provider of a home, in the foreground and ready."""
+        running = self.start(home, "start", "-f", "-m", "provider", *words)
+        running.line("Ready")
+        return running
+
+    def log(self, home: str) -> str:
+        """The log of the node in the background."""
+        log = self.place / home / "node.log"
+        return log.read_text("utf-8", "replace") if log.exists() else ""
+
+    # What is true now.
+
+    def jobs(self, home: str, role: str) -> list[Document]:
+        """The jobs of one side, newest first."""
+        rows = msgspec.convert(self.ask(home, "job", "list", "-l", "50")["jobs"], list[Document])
+        return [row for row in rows if row["role"] == role]
+
+    def states(self, home: str, role: str) -> list[object]:
+        """The states of the jobs of one side, newest first. Read from the file, so that watching costs little."""
+        path = self.place / home / "ledger.sqlite3"
+        if not path.exists():
+            return []
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=PATIENCE) as db:
+            rows = db.execute("SELECT state FROM jobs WHERE role=? ORDER BY created_at DESC", (role,)).fetchall()
+        db.close()
+        return [state for (state,) in rows]
+
+    def until(self, holds: Callable[[], object], what: str = "") -> None:
+        """Wait for something that other processes bring about."""
+        deadline = time.monotonic() + PATIENCE
+        while not holds():
+            assert time.monotonic() < deadline, f"never came: {what}"
+            time.sleep(0.03)
+
+    def until_state(self, home: str, role: str, state: str) -> None:
+        """Wait until the newest job of that side is in a state."""
+        self.until(lambda: self.states(home, role)[:1] == [state], f"{home} {role} {state}, it is {self.states(home, role)}")
+
+    def spendable(self, home: str) -> int:
+        """What the wallet holds (msat)."""
+        return msgspec.convert(self.ask(home, "wallet", "balance")["spendable_msat"], int)
+
+    def earned(self, home: str) -> tuple[int, int]:
+        """What was earned (msat), and by how many jobs."""
+        document = self.ask(home, "earnings")
+        return msgspec.convert(document["total_msat"], int), msgspec.convert(document["jobs"], int)
+
+    def node_pid(self, home: str) -> int:
+        """The process that runs a home."""
+        return int((self.place / home / "node.pid").read_text("ascii"))
+
+    def payments(self, home: str) -> list[Document]:
+        """`wallet history`."""
+        return msgspec.convert(self.ask(home, "wallet", "history", "-l", "100")["payments"], list[Document])
+
+    def kill_node(self, home: str) -> None:
+        """`kill -9` of the node in the background, and wait until it is gone."""
+        pid = self.node_pid(home)
+        os.kill(pid, signal.SIGKILL)
+        self.until(lambda: not _alive(pid), f"the end of process {pid}")
+
+    @contextmanager
+    def bank_held(self) -> Iterator[None]:
+        """Nobody can make or pay an invoice meanwhile: another process writes in the bank's file, and takes its time."""
+        db = sqlite3.connect(self.place / "state" / "sim" / "bank.sqlite3", timeout=PATIENCE, isolation_level=None)
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            yield
+        finally:
+            db.close()
+
+    # The end.
+
+    def close(self) -> None:
+        """End all that was started, and see that no log holds a traceback."""
+        for running in reversed(self._running):
+            running.end()
+        for pid in sorted(self.place.glob("*/node.pid")):
+            self.run(pid.parent.name, "stop")
+        for running in self._running:
+            assert "Traceback" not in running.err, running.err
+        for log in (*self.place.glob("*/node.log"), *self.place.glob("state/*.log")):
+            text = log.read_text("utf-8", "replace")
+            assert "Traceback" not in text, f"{log}: {text}"
+
+
+def _alive(pid: int) -> bool:
+    """Whether a process exists and is no zombie."""
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+def number(document: Document, name: str) -> int:
+    """A number of a document."""
+    return msgspec.convert(document[name], int)
+
+
+def port_of(url: str) -> int:
+    """The port of a relay's address."""
+    return int(url.rstrip("/").rpartition(":")[2])
