@@ -171,7 +171,8 @@ def _explain(path: Path, text: str, error: str) -> ConfigError:
     unknown = re.search(r"unknown field `([^`]*)`", error)
     if unknown:
         key = f"{prefix}.{unknown.group(1)}".lstrip(".")
-        return ConfigError(f"{path}, line {_line_of(text, key)}: there is no setting `{key}`", hint="check the spelling, or delete the line")
+        line = _line_of(text, key)
+        return ConfigError(f"{path}, line {line}: there is no setting `{key}`", hint="check the spelling, or delete the line")
     return ConfigError(f"{path}, line {_line_of(text, prefix)}: `{prefix}` is wrong: {error.split(' - at ')[0].lower()}")
 
 
@@ -182,13 +183,13 @@ def _line_of(text: str, dotted: str) -> int:
     for number, line in enumerate(text.splitlines(), 1):
         if head := re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line):
             table = head.group(1).replace('"', "").replace(" ", "")
-            if table == wanted or table == dotted:
+            if table in (wanted, dotted):
                 fallback = number
             if table == dotted:
                 return number
-        elif re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line) and table == wanted:
-            return number
-        elif re.match(rf"\s*{re.escape(dotted)}\s*=", line) and not table:
+        elif (table == wanted and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line)) or (
+            not table and re.match(rf"\s*{re.escape(dotted)}\s*=", line)
+        ):
             return number
     return fallback
 
