@@ -82,7 +82,7 @@ def test_one_home_by_hand(world: World) -> None:
     assert "Earned 1 sat by 1 jobs." in world.run("home", "earnings").out
     assert "self" in world.run("home", "earnings").out
     assert "100,000 sats" in world.run("home", "wallet", "balance").out
-    assert sorted(row["direction"] for row in world.payments("home") if row["own"]) == ["in", "out"]
-    assert sorted(row["status"] for row in (*world.jobs("home", "buyer"), *world.jobs("home", "provider"))) == ["delivered", "done"]
+    assert sorted(str(row["direction"]) for row in world.payments("home") if row["own"]) == ["in", "out"]
+    assert sorted(str(row["status"]) for row in (*world.jobs("home", "buyer"), *world.jobs("home", "provider"))) == ["delivered", "done"]
     listed = world.run("home", "job", "list").out
     assert listed.count(QUESTION) == 2
