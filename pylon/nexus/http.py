@@ -82,7 +82,7 @@ def parse(head: bytes) -> Request | None:
 
 
 def respond(request: Request | None, document: bytes) -> bytes:
-    """The whole response to a request that is no websocket handshake at the one endpoint."""
+    """The whole response to a request that is not handed on: no handshake, not at the one endpoint, or one for which there is no room."""
     if request is None:
         return _response(HTTPStatus.BAD_REQUEST, b"this is not HTTP/1.1\n")
     if request.method == "OPTIONS":
@@ -94,6 +94,8 @@ def respond(request: Request | None, document: bytes) -> bytes:
         return _response(HTTPStatus.OK, b"ok\n")
     if request.path not in ("", "/"):
         return _response(HTTPStatus.NOT_FOUND, b"there is nothing here; the relay is at /\n")
+    if request.wants_websocket:
+        return _response(HTTPStatus.SERVICE_UNAVAILABLE, b"too many connections; try again later\n")
     if MEDIA_TYPE in request.headers.get("accept", ""):
         return _response(HTTPStatus.OK, document, content_type=MEDIA_TYPE)
     return _response(HTTPStatus.OK, b"This is a Nostr relay: connect with a websocket.\n")

@@ -20,7 +20,7 @@ Key = tuple[str, str | int]
 
 
 class Subscription(Generic[Owner]):
-    """One REQ of one connection. `held` keeps live events until EOSE was sent, then it is None."""
+    """One REQ of one connection. `held` keeps live events until EOSE was sent, then it is None; `open` turns False when it has ended."""
 
     __slots__ = ("filters", "head", "held", "keys", "name", "open", "owner")
 
@@ -52,8 +52,7 @@ class Hub(Generic[Owner]):
         self._subscriptions: dict[Owner, dict[str, Subscription[Owner]]] = {}
 
     def subscribe(self, owner: Owner, name: str, filters: tuple[Filter, ...]) -> Subscription[Owner]:
-        """Register a subscription; one of the same name and owner is replaced, as NIP-01 wants it: "relays MUST overwrite"."""
-        self.unsubscribe(owner, name)
+        """Register a subscription. The owner has none of that name: whoever replaces one ends it first."""
         subscription = Subscription(owner, name, filters)
         self._subscriptions.setdefault(owner, {})[name] = subscription
         for wanted in filters:
@@ -64,13 +63,15 @@ class Hub(Generic[Owner]):
                 subscription.keys.append(key)
         return subscription
 
-    def unsubscribe(self, owner: Owner, name: str) -> None:
-        """Forget one subscription; an unknown name is no error."""
+    def unsubscribe(self, owner: Owner, name: str) -> Subscription[Owner] | None:
+        """End one subscription and return it; None where there is none of that name."""
         owned = self._subscriptions.get(owner, {})
-        if subscription := owned.pop(name, None):
+        subscription = owned.pop(name, None)
+        if subscription is not None:
             self._forget(subscription)
             if not owned:
                 del self._subscriptions[owner]
+        return subscription
 
     def drop(self, owner: Owner) -> None:
         """Forget all subscriptions of a connection that has ended."""
@@ -93,7 +94,6 @@ class Hub(Generic[Owner]):
 
     def _forget(self, subscription: Subscription[Owner]) -> None:
         subscription.open = False
-        subscription.held = None
         for key in subscription.keys:
             if watching := self._watches.get(key):
                 watching.pop(subscription, None)

@@ -115,7 +115,7 @@ class Peer:
             return
         self._frames.append(ready)
         self._queued += len(ready)
-        if self.waiting > MAX_WAITING:
+        if self._queued + self._unsent + self.held > MAX_WAITING:
             self.too_slow()
         elif not self._flushing:
             self._schedule()

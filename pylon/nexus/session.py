@@ -116,9 +116,9 @@ class Session:
     def _publish(self, raw: bytes, text: bytes) -> Action:
         peeked = peek_id(text)
         claimed = peeked.decode() if peeked else None
-        if not self.authenticated and claimed:
+        if not self.authenticated:
             # Refused before anything is spent on checking it.
-            return Say(encode(Ok(claimed, False, AUTH_REQUIRED)))
+            return Say(encode(Ok(claimed, False, AUTH_REQUIRED) if claimed else Notice(AUTH_REQUIRED)))
         return Take(raw, claimed)
 
     def _req(self, name: str, filters: tuple[Filter, ...]) -> Action:

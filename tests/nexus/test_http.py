@@ -138,6 +138,17 @@ async def test_a_silent_connection_is_cut(relay: Server, monkeypatch: pytest.Mon
     await client.aclose()
 
 
+async def test_too_many_connections(relay: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handshake for which there is no room gets 503, and one after somebody has left is welcome."""
+    monkeypatch.setattr("pylon.nexus.server.MAX_CONNECTIONS", 1)
+    client = await Client.open(relay.url, ALICE)
+    assert (await exchange(relay, handshake())).startswith(b"HTTP/1.1 503 ")
+    (peer,) = relay._relay.peers
+    await client.aclose()
+    await asyncio.wait_for(peer.gone, 10)
+    assert (await exchange(relay, handshake())).startswith(b"HTTP/1.1 101 ")
+
+
 def test_heads_that_are_none() -> None:
     """Whatever bytes come, there is an answer and no exception."""
     for head in (b"", b" ", b"\xff\xfe", b"GET / HTTP/1.1\r\n:\r\nno colon\r\n: x", b"GET  / HTTP/1.1", b"GET / HTTP/2"):

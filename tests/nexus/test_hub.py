@@ -20,6 +20,7 @@ def test_an_event_goes_to_exactly_the_subscriptions_that_match(opened: Opened, l
     hub: Hub[int] = Hub()
     expected: dict[tuple[int, str], tuple[Filter, ...]] = {}
     for owner, name, wanted in opened:
+        hub.unsubscribe(owner, name)
         hub.subscribe(owner, name, wanted)
         expected[owner, name] = wanted
     assert hub.count() == len(expected)
@@ -34,6 +35,7 @@ def test_nothing_is_left_behind(opened: Opened, data: st.DataObject) -> None:
     """After unsubscribing and dropping everything, in any order, the hub is as empty as at the start."""
     hub: Hub[int] = Hub()
     for owner, name, wanted in opened:
+        hub.unsubscribe(owner, name)
         hub.subscribe(owner, name, wanted)
     for owner, name in data.draw(st.permutations(sorted({(owner, name) for owner, name, _ in opened}))):
         if data.draw(st.booleans()):
@@ -46,10 +48,11 @@ def test_nothing_is_left_behind(opened: Opened, data: st.DataObject) -> None:
     assert vars(hub) == vars(Hub())
 
 
-def test_a_replaced_subscription_is_marked_closed() -> None:
-    """Whoever still scans for the replaced REQ can see that it is over."""
+def test_an_ended_subscription_is_marked() -> None:
+    """Whoever still scans for it can see that it is over."""
     hub: Hub[int] = Hub()
     first = hub.subscribe(1, "a", (Filter(),))
+    assert hub.unsubscribe(1, "a") is first
     second = hub.subscribe(1, "a", (Filter(kinds=(1,)),))
     assert (first.open, second.open) == (False, True)
     hub.drop(1)
@@ -59,8 +62,8 @@ def test_a_replaced_subscription_is_marked_closed() -> None:
 def test_unknown_names_are_no_error() -> None:
     """CLOSE of a subscription that does not exist is ignored."""
     hub: Hub[int] = Hub()
-    hub.unsubscribe(1, "a")
+    assert hub.unsubscribe(1, "a") is None
     hub.drop(1)
     hub.subscribe(1, "a", (Filter(),))
-    hub.unsubscribe(1, "b")
+    assert hub.unsubscribe(1, "b") is None
     assert hub.count() == 1

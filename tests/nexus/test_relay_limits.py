@@ -13,7 +13,7 @@ from pylon.nexus import peer
 from pylon.nexus.server import Server, serve
 from pylon.nexus.session import MAX_SUBSCRIPTIONS
 from pylon.nostr.event import encode
-from tests.nexus.client import ALICE, BOB, NOW, TIMEOUT, Client, Closed, connected, note
+from tests.nexus.client import ALICE, BOB, NOW, TIMEOUT, Client, Closed, connected, hex_key, note
 from tests.nexus.conftest import Clock
 
 LIMIT = 1_048_576
@@ -201,6 +201,40 @@ async def test_a_large_answer_waits_for_its_reader(relay: Server, monkeypatch: p
         rest = [await bob.receive(), await bob.receive()]
         assert rest[0] == ["EOSE", "all"]
         assert rest[1][2]["id"] == late.id  # type: ignore[index]  # an event
+
+
+async def test_a_scan_that_is_closed_gives_back_what_it_held(relay: Server) -> None:
+    """CLOSE, or a new REQ of the same name, in the middle of a long answer: what was held for it no longer counts against the reader,
+    and neither its EOSE nor its events come any more."""
+    async with connected(relay.url, ALICE) as alice, connected(relay.url, BOB) as bob:
+        (reader,) = [one for one in relay._relay.peers if one.session.authenticated == {hex_key(BOB)}]
+        await alice.accept(*(note(content="x" * 300_000) for _ in range(50)))
+        for end, eoses in ((b'["CLOSE","all"]', 0), (b'["REQ","all",{"ids":[]}]', 1)):
+            bob.transport.underlying_transport.pause_reading()
+            # Said past the socket: the order of what two clients say is open there, and from one that does not read nothing is read.
+            relay._relay.said(reader, [b'["REQ","all",{}]'])
+            late = note(content="y" * 1000)
+            await alice.accept(late)
+            assert reader.held > 1000
+            relay._relay.said(reader, [end])
+            assert reader.held == 0
+            bob.transport.underlying_transport.resume_reading()
+            messages = await bob.settled()
+            assert messages.count(["EOSE", "all"]) == eoses
+            assert not any(late.id in str(message) for message in messages)
+
+
+async def test_a_full_ingest_stops_reading_and_goes_on(relay: Server) -> None:
+    """When more events wait to be checked than the relay wants to hold, it stops reading from those who send them; all are answered."""
+    relay._relay._ingest._high = 20
+    async with connected(relay.url, ALICE) as alice, connected(relay.url, BOB) as bob:
+        events = [note() for _ in range(600)]
+        for event in events[::2]:
+            alice.say("EVENT", event)
+        for event in events[1::2]:
+            bob.say("EVENT", event)
+        for client, own in ((alice, events[::2]), (bob, events[1::2])):
+            assert {str((await client.receive())[1]) for _ in own} == {event.id for event in own}
 
 
 async def test_a_client_that_leaves_in_the_middle(relay: Server) -> None:

@@ -143,6 +143,7 @@ def test_nothing_before_auth() -> None:
     assert said(ask(one, "NEG-OPEN", "a", {}, "61")) == ["NEG-ERR", "a", AUTH_REQUIRED]
     assert said(ask(one, "EVENT", {"id": ID})) == ["OK", ID, False, AUTH_REQUIRED]
     assert said(ask(one, "EVENT", {"id": ID}, "too", "many")) == ["OK", ID, False, AUTH_REQUIRED]
+    assert said(one.receive(b'["EVENT",{"\\u0069d":"' + ID.encode() + b'"}]', NOW)) == ["NOTICE", AUTH_REQUIRED]
     assert ask(one, "CLOSE", "a") == End("a")
 
 
