@@ -35,4 +35,5 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
     try:
         yield made
     finally:
+        made.provider.kill()  # some of its answers hang by intent, and it would wait for them
         made.world.close()

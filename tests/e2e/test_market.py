@@ -50,7 +50,7 @@ def test_odd_prompts_are_prompts(market: Market) -> None:
     """Emoji, right-to-left, NUL by standard input, half an emoji at the cut of a listing: answered like others (ancestor: defect 10)."""
     for prompt in ("😀" * 49 + "é😀", "\u202eمرحبا\u2066", "a\u0301\ufeff\u200d"):
         assert market.bought(prompt)["answer"] == "It is 4."
-    sent = market.world.run("buyer", "job", "submit", "-", "--auto-pay", "--json", stdin="what\x00is\x00this\x1b[31m".encode())
+    sent = market.world.run("buyer", "job", "submit", "-", "--auto-pay", "--json", stdin=b"what\x00is\x00this\x1b[31m")
     assert sent.status == 0, sent
     assert sent.document["prompt"] == "what\x00is\x00this\x1b[31m"
     for home in ("buyer", "provider"):
