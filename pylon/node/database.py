@@ -15,6 +15,10 @@ from pylon.errors import NotSetUp, PylonError
 Value = str | int | float | bytes | None
 
 
+MEMORY = Path(":memory:")
+"""SQLite's own name for a database without a file."""
+
+
 class Database:
     """The open file. `version` is of `schema`, a list of statements, and stands in the file's header.
 
@@ -26,13 +30,14 @@ class Database:
         """Whether the open transaction waits for the disk."""
         if readonly and not path.exists():
             raise _nothing_yet()
-        with self._explained("opened"):
-            # as_uri: a path may hold ?, # and %.
-            self._db = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode={'ro' if readonly else 'rwc'}", uri=True, isolation_level=None, timeout=10
-            )
+        # as_uri: a path may hold ?, # and %.
+        uri = f"file:{MEMORY}" if path == MEMORY else f"{path.absolute().as_uri()}?mode={'ro' if readonly else 'rwc'}"
         try:
-            if not readonly:
+            self._db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10)
+        except sqlite3.DatabaseError as error:
+            raise self._explain("opened", error) from error
+        try:
+            if not readonly and path != MEMORY:
                 path.chmod(0o600)
                 self.rows("PRAGMA journal_mode=WAL")
             self._db.row_factory = sqlite3.Row
@@ -59,14 +64,16 @@ class Database:
     def _version(self) -> int:
         return int(self.rows("PRAGMA user_version")[0][0])
 
-    @contextmanager
-    def _explained(self, what: str) -> Iterator[None]:
+    def _explain(self, what: str, error: sqlite3.DatabaseError) -> Exception:
+        if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
+            return error  # a bug of ours, no fault of the file
+        return PylonError(f"{self.path} cannot be {what}: {error}", hint="restore it from a backup, or move it away")
+
+    def _execute(self, sql: str, values: Sequence[Value]) -> sqlite3.Cursor:
         try:
-            yield
-        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
-            raise  # a bug of ours, no fault of the file
+            return self._db.execute(sql, values)
         except sqlite3.DatabaseError as error:
-            raise PylonError(f"{self.path} cannot be {what}: {error}", hint="restore it from a backup, or move it away") from error
+            raise self._explain("written", error) from error
 
     @contextmanager
     def transaction(self, *, full: bool = False) -> Iterator[None]:
@@ -91,8 +98,10 @@ class Database:
 
     def rows(self, sql: str, *values: Value) -> list[sqlite3.Row]:
         """All rows of a query."""
-        with self._explained("read"):
+        try:
             return self._db.execute(sql, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise self._explain("read", error) from error
 
     def row(self, sql: str, *values: Value) -> sqlite3.Row | None:
         """The first row of a query."""
@@ -100,13 +109,11 @@ class Database:
 
     def run(self, sql: str, *values: Value) -> int:
         """Change something: how many rows it touched."""
-        with self._explained("written"):
-            return self._db.execute(sql, values).rowcount
+        return self._execute(sql, values).rowcount
 
     def insert(self, sql: str, *values: Value) -> int:
         """Insert one row: its number."""
-        with self._explained("written"):
-            number = self._db.execute(sql, values).lastrowid
+        number = self._execute(sql, values).lastrowid
         if number is None:
             raise AssertionError("an INSERT gives a row number")
         return number
