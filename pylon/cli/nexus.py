@@ -33,16 +33,26 @@ def nexus(context: Context, host: str | None, port: int | None, data: Path | Non
     config = context.config().nexus
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     config = msgspec.structs.replace(config, **given)
-    run(lambda: _serve(config, data or state_dir() / "nexus", as_json, until_eof))
+    run(lambda: _serve(config, data or state_dir() / "nexus", until_eof=until_eof, as_json=as_json))
 
 
-async def _serve(config: NexusConfig, data: Path, as_json: bool, until_eof: bool) -> None:
+async def _serve(config: NexusConfig, data: Path, *, until_eof: bool, as_json: bool) -> None:
     """Serve until SIGTERM or SIGINT, or, with `until_eof`, until whoever holds our standard input is gone."""
     stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        if not os.read(STDIN, 4096):
+            loop.remove_reader(STDIN)
+            stop.set()
+
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
     if until_eof:
-        asyncio.get_running_loop().add_reader(0, lambda: None if os.read(0, 4096) else stop.set())
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        # A Ctrl-C in the terminal of the node reaches us too; it still needs its relay to end its jobs well.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        loop.add_reader(STDIN, read)
+    else:
+        loop.add_signal_handler(signal.SIGINT, stop.set)
     server = await serve(config, data, policies=(*POLICIES, *_further_policies()))
     try:
         if as_json:

@@ -20,7 +20,7 @@ from pylon.nostr.nip11 import CORS_HEADERS, MEDIA_TYPE, Limitation, RelayInfo, e
 
 MAX_HEAD: Final = 16 * 1024
 """Bytes of a request's head."""
-SUPPORTED_NIPS: Final = (1, 9, 11, 40, 42, 59, 70)
+SUPPORTED_NIPS: Final = (1, 9, 11, 40, 42, 59, 62, 70)
 
 
 class Limits(Limitation, frozen=True, omit_defaults=True):

@@ -1,7 +1,8 @@
 """The stored events in memory: what is kept, what replaces or deletes what, and what a filter finds (no I/O, no clock).
 
-Rules: NIP-01 (replaceable and addressable events), NIP-09 (deletion, https://github.com/nostr-protocol/nips/blob/master/09.md) and
-NIP-40 (expiration, https://github.com/nostr-protocol/nips/blob/master/40.md). Replaying the log through `put` gives the same index.
+Rules: NIP-01 (replaceable and addressable events), NIP-09 (deletion, https://github.com/nostr-protocol/nips/blob/master/09.md), NIP-40
+(expiration, https://github.com/nostr-protocol/nips/blob/master/40.md) and NIP-62 (requests to vanish,
+https://github.com/nostr-protocol/nips/blob/master/62.md). Replaying the log through `put` gives the same index.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Set
 from typing import Final, TypeVar
 
-from pylon.nexus.record import Record, compile_filter
+from pylon.nexus.record import VANISH, Record, compile_filter
 from pylon.nostr.filter import Filter
 from pylon.nostr.kinds import DELETION, GIFT_WRAP, Address
 from pylon.nostr.nip09 import Deletion
@@ -54,6 +55,7 @@ class Index:
         self._deleted_ids: set[tuple[str, str]] = set()
         self._deleted_wraps: set[tuple[str, str]] = set()
         self._deleted_addresses: dict[Address, int] = {}
+        self._vanished: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -84,6 +86,8 @@ class Index:
             heapq.heappush(self._expiring, (record.expires, record.id))
         if record.deletion is not None:
             self._delete(record.deletion)
+        if record.kind == VANISH:
+            self._vanish(record)
         return Verdict.STORED
 
     def remove(self, record: Record) -> None:
@@ -99,6 +103,13 @@ class Index:
         _drop_empty(self._author_kinds, (record.pubkey, record.kind))
         for tag in record.tags:
             _drop_empty(self._tags, tag)
+
+    def has_vanished(self, record: Record) -> bool:
+        """NIP-62: everything of the author up to the request, "including NIP-09 Deletion Events", and gift wraps to him; no request."""
+        if record.kind == VANISH or not self._vanished:
+            return False
+        concerned = (record.pubkey, *record.values("p")) if record.kind == GIFT_WRAP else (record.pubkey,)
+        return any(record.created_at <= self._vanished.get(key, -1) for key in concerned)
 
     def expire(self, now: int) -> int:
         """Forget what has expired (NIP-40); returns how many events that were."""
@@ -204,7 +215,9 @@ class Index:
 
     def _is_deleted(self, record: Record) -> bool:
         """Whether a deletion that came before `record` covers it: see nip09.Deletion.covers, whose rules these are."""
-        if record.kind == DELETION:
+        if self.has_vanished(record):
+            return True
+        if record.kind in (DELETION, VANISH):  # NIP-62: "a deletion request event … against a request to vanish has no effect"
             return False
         if (record.pubkey, record.id) in self._deleted_ids:
             return True
@@ -225,6 +238,14 @@ class Index:
             targets.append(self._by_address.get(address))
         for target in targets:
             if target is not None and self._by_id.get(target.id) is target and self._is_deleted(target):
+                self.remove(target)
+
+    def _vanish(self, request: Record) -> None:
+        """NIP-62: "MUST fully delete any events from the .pubkey", and "ensure the deleted events cannot be re-broadcasted"."""
+        self._vanished[request.pubkey] = max(request.created_at, self._vanished.get(request.pubkey, -1))
+        for order in (*self._authors.get(request.pubkey, ()), *self._tags.get("p" + request.pubkey, ())):
+            target = self._by_order.get(order)
+            if target is not None and self.has_vanished(target):
                 self.remove(target)
 
 

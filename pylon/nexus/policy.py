@@ -11,9 +11,11 @@ from typing import Final, Protocol
 
 import msgspec
 
+from pylon.nexus.record import VANISH
 from pylon.nostr.event import Event
 from pylon.nostr.nip40 import expires_at
 from pylon.nostr.nip42 import AUTH
+from pylon.nostr.relay_url import normalize_url
 
 MAX_FUTURE: Final = 900
 """Seconds that `created_at` may lie ahead of our clock; announced as `created_at_upper_limit` (NIP-11)."""
@@ -28,6 +30,10 @@ class Connection(Protocol):
     @property
     def authenticated(self) -> Set[str]:
         """The keys that have authenticated (NIP-42), 64 hex characters each."""
+
+    @property
+    def names(self) -> Set[str]:
+        """The addresses of this relay, in one spelling (nostr.relay_url)."""
 
     @property
     def now(self) -> int:
@@ -74,7 +80,14 @@ def protected(connection: Connection, event: Event) -> str | None:
     return None
 
 
-POLICIES: Final[tuple[Policy, ...]] = (authenticated, no_auth_event, not_expired, timely, not_too_many_tags, protected)
+def vanish_from_here(connection: Connection, event: Event) -> str | None:
+    """NIP-62: a request to vanish counts where it names the relay, or ALL_RELAYS; any other is not for us to keep."""
+    if event.kind != VANISH or any(name == "ALL_RELAYS" or normalize_url(name) in connection.names for name in event.values("relay")):
+        return None
+    return "blocked: this request to vanish does not name this relay"
+
+
+POLICIES: Final[tuple[Policy, ...]] = (authenticated, no_auth_event, not_expired, timely, not_too_many_tags, protected, vanish_from_here)
 
 
 def judge(policies: Iterable[Policy], connection: Connection, event: Event) -> str | None:

@@ -18,6 +18,8 @@ from pylon.nostr.nip40 import expires_at
 
 Test = Callable[["Record"], bool]
 
+VANISH: Final = 62
+"""A request to vanish (NIP-62)."""
 PRIVATE_KINDS: Final = frozenset((4, GIFT_WRAP, 21059))
 """Served to those alone whom they concern: encrypted messages (NIP-04), gift wraps (NIP-59) and ephemeral gift wraps."""
 

@@ -31,6 +31,7 @@ from pylon.nostr.message import (
     peek_id,
 )
 from pylon.nostr.nip42 import check_auth
+from pylon.nostr.relay_url import normalize_url
 
 MAX_SUBSCRIPTIONS: Final = 200
 """Open subscriptions of one connection."""
@@ -86,7 +87,7 @@ class Session:
         self.challenge = challenge
         self.authenticated: set[str] = set()
         self.now = 0
-        self._names = names
+        self.names = frozenset(filter(None, map(normalize_url, names)))
         self._values: dict[str, int] = {}
 
     def hello(self) -> bytes:
@@ -148,7 +149,7 @@ class Session:
             peeked = _EVENT_ID(raw)
             return Ok(peeked[1].decode() if peeked else "", False, "auth-required: " + str(error).removeprefix("invalid: "))
         try:
-            check_auth(event, self.challenge, self._names, self.now)
+            check_auth(event, self.challenge, self.names, self.now)
         except WireError as error:
             return Ok(event.id, False, str(error))
         if event.pubkey not in self.authenticated and len(self.authenticated) >= MAX_KEYS:

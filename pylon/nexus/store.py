@@ -130,18 +130,20 @@ def _lock(folder: Path) -> int:
 def _load(path: Path, now: int) -> Index:
     """Replay the log, then drop from it what is no longer needed, if that is worth it."""
     index = Index()
-    order: list[tuple[str, bool, bytes]] = []
+    records: list[Record] = []
     for raw in logs.read(path):
         record = Record(_decode(raw), raw)
         record.durable = True
         index.put(record)
-        order.append((record.id, record.kind == DELETION, raw))
+        records.append(record)
     # Only now: an expired version has still replaced its predecessors, and an expired deletion has still deleted.
     index.expire(now)
     # Deletions are kept for ever, since they also block what is published again.
-    kept = [raw for event_id, deletion, raw in order if deletion or index.get(event_id) is not None]
-    dead = path.stat().st_size - sum(map(len, kept))
-    if dead > COMPACT_BYTES and dead * 2 > path.stat().st_size:
-        log.info("%s: %d of %d bytes are of events that were replaced, deleted or have expired", path, dead, path.stat().st_size)
+    kept = [one.raw for one in records if index.get(one.id) is not None or (one.kind == DELETION and not index.has_vanished(one))]
+    size = path.stat().st_size
+    dead = size - sum(map(len, kept))
+    # NIP-62 wants it gone: "fully delete", on the disk too.
+    if (dead > COMPACT_BYTES and dead * 2 > size) or any(map(index.has_vanished, records)):
+        log.info("%s: %d of %d bytes are of events that were replaced, deleted or have expired", path, dead, size)
         logs.write_new(path, kept)
     return index

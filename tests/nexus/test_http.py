@@ -39,7 +39,7 @@ async def test_the_information_document(relay: Server) -> None:
     document = answer.json()
     assert document["name"] == "Nexus"
     assert document["version"] == __version__
-    assert set(document["supported_nips"]) == {1, 9, 11, 40, 42, 59, 70}
+    assert set(document["supported_nips"]) == {1, 9, 11, 40, 42, 59, 62, 70}
     assert document["limitation"] == {
         "max_message_length": 1_048_576, "max_subscriptions": session.MAX_SUBSCRIPTIONS, "max_limit": session.MAX_LIMIT,
         "default_limit": session.MAX_LIMIT, "max_subid_length": 64, "max_event_tags": policy.MAX_TAGS, "min_pow_difficulty": 0,

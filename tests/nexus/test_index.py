@@ -226,6 +226,23 @@ def test_gift_wraps_are_deleted_by_their_receiver() -> None:
     assert index.put(record(event(1, 1059, tags=[["p", YOU]], pubkey=PUBKEYS[2]))) is Verdict.DELETED
 
 
+def test_vanishing() -> None:
+    """NIP-62: everything of the author up to the request goes, deletions and gift wraps to him too, and does not come again; what is
+    newer, or somebody else's, stays; no deletion takes the request back."""
+    index = Index()
+    wrap = event(3, 1059, 90, [["p", ME]], PUBKEYS[2])
+    request = event(2, 5, tags=[["e", IDS[20]]])
+    for one in (event(1), request, wrap, event(4, created_at=101), event(5, 1, 90, [["p", ME]], YOU), event(6, 10002)):
+        assert index.put(record(one)) is Verdict.STORED
+    assert index.put(record(event(7, 62, 100, [["relay", "ALL_RELAYS"]]))) is Verdict.STORED
+    assert numbers(index, Filter()) == [4, 7, 5]
+    for one in (event(1), event(2, 5), wrap, event(8, 10002, 100)):
+        assert index.put(record(one)) is Verdict.DELETED
+    assert index.put(record(event(9, 10002, 101))) is Verdict.STORED
+    assert index.put(record(event(10, 5, 102, [["e", IDS[6]]]))) is Verdict.STORED
+    assert 7 in numbers(index, Filter())
+
+
 def test_expired_events_are_not_found_and_then_forgotten() -> None:
     """NIP-40: "Relays SHOULD NOT send expired events to clients"; the index drops them when told the time."""
     index = Index()

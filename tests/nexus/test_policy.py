@@ -15,6 +15,7 @@ class Connection:
 
     def __init__(self, *authenticated: str, now: int = NOW) -> None:
         self.authenticated = set(authenticated)
+        self.names = {"wss://relay.example.org"}
         self.now = now
 
 
@@ -75,3 +76,16 @@ def test_reposts_of_protected_events(kind: int) -> None:
     for content in ("", "{", "[]", "null", '{"tags":1}', '{"tags":[[1]]}', "[" * 5000, encode(note(tags=[["p", "-"], []])).decode()):
         assert judge(POLICIES, ME, note(kind=kind, content=content)) is None
     assert judge(POLICIES, ME, note(kind=1, content=orjson.dumps({"tags": [["-"]]}).decode())) is None
+
+
+@pytest.mark.parametrize(
+    ("tags", "passes"),
+    [
+        ([["relay", "ALL_RELAYS"]], 1), ([["relay", "wss://Relay.example.org/"]], 1),
+        ([["relay", "ws://x"], ["relay", "wss://relay.example.org"]], 1),
+        ([["relay", "wss://other.example.org"]], 0), ([], 0), ([["relay"]], 0), ([["relay", "all_relays"]], 0),
+    ],
+)  # fmt: skip
+def test_requests_to_vanish_name_this_relay(tags: list[list[str]], passes: int) -> None:
+    """NIP-62: the request counts where the relay is named, or all are."""
+    assert (judge(POLICIES, ME, note(kind=62, tags=tags)) is None) == passes

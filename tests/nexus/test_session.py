@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json as stdlib_json
+
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pylon.nexus import session as module
 from pylon.nexus.session import AUTH_REQUIRED, Action, End, Open, Say, Session, Take
@@ -196,6 +200,27 @@ def test_bad_filters_are_closed(wanted: list[object]) -> None:
 def test_garbage_gets_a_notice(text: bytes) -> None:
     """What is no message of NIP-01 is answered by a NOTICE, whatever it is."""
     assert said(session().receive(text, NOW))[0] == "NOTICE"
+
+
+@given(st.binary(max_size=300) | st.text(max_size=300).map(lambda text: text.encode("utf-8", "surrogatepass")))
+def test_any_bytes(text: bytes) -> None:
+    """Whatever is sent, there is one action and no exception."""
+    assert isinstance(session(authenticated=False).receive(text, NOW), Say | Take | Open | End)
+
+
+NAMES = ["ids", "kinds", "#p", "limit", "id", "x"]
+json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.sampled_from([ID, "kinds", "#e", "limit"]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
+)
+
+
+@given(st.sampled_from(["EVENT", "REQ", "CLOSE", "AUTH", "COUNT", "NEG-OPEN", "x"]), st.lists(json, max_size=4), st.booleans())
+def test_any_message(verb: str, rest: list[object], authenticated: bool) -> None:
+    """Any JSON in the form of a message is answered, before and after AUTH; before it, nothing is taken and nothing opened."""
+    one = session(authenticated=authenticated)
+    action = one.receive(stdlib_json.dumps([verb, *rest]).encode(), NOW)
+    assert isinstance(action, Say | Take | Open | End if authenticated else Say | End)
 
 
 def test_numbers_without_bound() -> None:

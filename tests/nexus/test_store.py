@@ -96,6 +96,20 @@ async def test_compaction_keeps_what_counts(tmp_path: Path, monkeypatch: pytest.
     await store.aclose()
 
 
+async def test_what_has_vanished_is_gone_from_the_disk(tmp_path: Path) -> None:
+    """NIP-62: "fully delete". After the next start no byte of it is left, the request still blocks it, and others' events are there."""
+    store = Store.open(tmp_path / "nexus", NOW)
+    gone, deletion, other = note(content="a secret"), note(kind=5, content="another secret"), note(BOB)
+    request = note(kind=62, tags=[["relay", "ALL_RELAYS"]])
+    await put(store, gone, deletion, other, request)
+    for _ in range(2):
+        store = await reopened(store)
+        assert b"secret" not in (tmp_path / "nexus" / "events.log").read_bytes()
+        assert set(ids(store)) == {other.id, request.id}
+        assert await put(store, gone, deletion) == [Verdict.DELETED, Verdict.DELETED]
+    await store.aclose()
+
+
 async def test_a_duplicate_is_answered_when_the_first_is_on_disk(tmp_path: Path) -> None:
     """A second copy that comes before the first was written waits for it."""
     store = Store.open(tmp_path / "nexus", NOW)
