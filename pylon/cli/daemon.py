@@ -13,6 +13,7 @@ import click
 from pylon.cli.common import Context, command, err, json_option, out, pass_context, run, show_json
 from pylon.cli.identity import open_identity
 from pylon.cli.node import Document, ask_running, need_identity, read_ledger
+from pylon.cli.options import Seconds
 from pylon.config import Config, load
 from pylon.errors import PylonError
 from pylon.node import client, lock
@@ -87,7 +88,7 @@ def _rows(document: Document, name: str) -> list[dict[str, list[str]]]:
 
 @click.command()
 @click.option("-f", "--force", is_flag=True, help="Kill it at once; what is unfinished is done at the next start.")
-@click.option("-t", "--timeout", type=click.FloatRange(min=0), default=10.0, show_default=True, help="Seconds until it is killed.")
+@click.option("-t", "--timeout", type=Seconds(), metavar="SECONDS", default=10.0, show_default=True, help="Seconds until it is killed.")
 @pass_context
 @command
 def stop(context: Context, force: bool, timeout: float) -> int | None:

@@ -8,13 +8,14 @@ import click
 
 from pylon.cli.common import Context, command, json_option, out, pass_context, show_json
 from pylon.cli.node import read_ledger
+from pylon.cli.options import COUNT
 from pylon.node import documents
 from pylon.node.journal import Payment
 from pylon.units import Msat, show_sats
 
 
 @click.command()
-@click.option("-l", "--limit", type=click.IntRange(min=1), default=10, show_default=True, help="How many recent ones to list.")
+@click.option("-l", "--limit", type=COUNT, default=10, show_default=True, help="How many recent ones to list.")
 @json_option
 @pass_context
 @command

@@ -12,6 +12,7 @@ import msgspec
 from pylon.backends.base import Prompt, Usage
 from pylon.backends.registry import Backends
 from pylon.cli.common import INTERRUPTED, Context, command, json_option, pass_context, printable, run, show_json
+from pylon.cli.options import COUNT
 from pylon.config import Config
 from pylon.errors import UsageError
 
@@ -31,7 +32,7 @@ class Answer(msgspec.Struct, frozen=True):
 @click.command()
 @click.option("--prompt", "-p", required=True, metavar="TEXT", help="The question; `-` reads it from standard input.")
 @click.option("--model", "-m", default="", help="The model to ask; without it, the configured default, else one that is loaded.")
-@click.option("--max-tokens", type=click.IntRange(min=1), default=512, show_default=True, help="The longest answer.")
+@click.option("--max-tokens", type=COUNT, default=512, show_default=True, help="The longest answer.")
 @click.option("--temperature", type=float, help="0 always gives the same answer; left open, the engine decides.")
 @click.option("--no-stream", is_flag=True, help="Print the answer when it is complete.")
 @json_option

@@ -9,6 +9,7 @@ import click
 
 from pylon.cli.common import Context, command, err, fail, json_option, out, pass_context, printable, show_json
 from pylon.cli.node import Document, ask, ask_once, read_ledger
+from pylon.cli.options import COUNT, MSAT, Seconds
 from pylon.cli.outcome import error_of, summary
 from pylon.errors import PylonError, UsageError
 from pylon.market.job import Job, Role
@@ -26,15 +27,15 @@ def job() -> None:
 
 @job.command()
 @click.argument("prompt")
-@click.option("--kind", type=int, default=5050, show_default=True, help="Kind of job (NIP-90).")
+@click.option("--kind", type=click.IntRange(0, 65_535), metavar="KIND", default=5050, show_default=True, help="Kind of job (NIP-90).")
 @click.option("--model", default="", help="Only providers with this model.")
-@click.option("--bid", type=click.IntRange(min=0), default=1000, show_default=True, metavar="MSAT", help="The most you pay, in msat.")
+@click.option("--bid", type=MSAT, default=1000, show_default=True, metavar="MSAT", help="The most you pay, in msat.")
 @click.option("--relay", "relays", multiple=True, metavar="URL", help="Post to this relay (repeat, or separate by commas).")
 @click.option("--provider", default="", metavar="NPUB", help="Ask this provider only; the job is then encrypted (NIP-44).")
 @click.option("--wait", is_flag=True, help="Wait for a price and print it.")
 @click.option("--auto-pay", is_flag=True, help="Pay the first price within the bid, and wait for the answer.")
-@click.option("--max-tokens", type=click.IntRange(min=1), help="The longest answer.")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True, help="Seconds for everything.")
+@click.option("--max-tokens", type=COUNT, metavar="N", help="The longest answer.")
+@click.option("--timeout", type=Seconds(min_open=True), metavar="SECONDS", default=60.0, show_default=True, help="Seconds for everything.")
 @json_option
 @pass_context
 @command
@@ -162,7 +163,7 @@ def status(context: Context, job_id: str, as_json: bool) -> int | None:
 
 @job.command()
 @click.argument("job_id", metavar="ID")
-@click.option("--timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, help="Seconds to wait for it.")
+@click.option("--timeout", type=Seconds(), metavar="SECONDS", default=60.0, show_default=True, help="Seconds to wait for it.")
 @json_option
 @pass_context
 @command
@@ -183,7 +184,7 @@ def results(context: Context, job_id: str, timeout: float, as_json: bool) -> int
 
 
 @job.command("list")
-@click.option("-l", "--limit", type=click.IntRange(min=1), default=10, show_default=True)
+@click.option("-l", "--limit", type=COUNT, default=10, show_default=True)
 @json_option
 @pass_context
 @command
@@ -207,7 +208,7 @@ def list_(context: Context, limit: int, as_json: bool) -> int | None:
 
 @job.command()
 @click.argument("job_id", metavar="ID")
-@click.option("--timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, help="Seconds to wait for the answer.")
+@click.option("--timeout", type=Seconds(), metavar="SECONDS", default=60.0, show_default=True, help="Seconds to wait for the answer.")
 @json_option
 @pass_context
 @command

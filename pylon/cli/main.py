@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import logging
+import sys
 
 import click
 
 from pylon import __version__
-from pylon.cli.common import Context
+from pylon.cli.common import Context, fail
 from pylon.config import Home
+from pylon.errors import UsageError
 
 COMMANDS = {
     "init": "pylon.cli.identity:init",
@@ -47,7 +49,21 @@ class Lazy(click.Group):
 @click.option("-v", "--verbose", is_flag=True, help="Log more, to stderr.")
 @click.version_option(__version__, prog_name="pylon")
 @click.pass_context
-def main(ctx: click.Context, home: str | None, verbose: bool) -> None:
+def pylon(ctx: click.Context, home: str | None, verbose: bool) -> None:
     """Sell and buy answers of language models over Nostr and Lightning."""
     logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     ctx.obj = Context(home=Home.find(home))
+
+
+def main() -> None:
+    """Run the command line and exit. With `--json`, a wrong command line is a document too."""
+    words = sys.argv[1:]
+    if "--json" not in words:
+        pylon(words, prog_name="pylon")
+    try:
+        pylon(words, prog_name="pylon", standalone_mode=False)
+    except click.UsageError as error:
+        hint = f"`{error.ctx.command_path} --help` shows how" if error.ctx else ""
+        sys.exit(fail(UsageError(error.format_message(), hint=hint), as_json=True))
+    except click.Abort:
+        sys.exit(1)

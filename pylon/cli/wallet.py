@@ -9,6 +9,7 @@ import click
 from pylon.cli.common import Context, command, json_option, out, pass_context, printable, show_json
 from pylon.cli.identity import open_identity
 from pylon.cli.node import Document, ask, ask_once, read_ledger
+from pylon.cli.options import COUNT, SATS
 from pylon.node import documents
 from pylon.node.journal import Payment
 from pylon.units import Msat, show_sats
@@ -36,7 +37,7 @@ def _sats(document: Document, name: str) -> str:
 
 
 @wallet.command()
-@click.argument("sats", type=click.IntRange(min=1), default=FUND_SATS)
+@click.argument("sats", type=SATS, default=FUND_SATS)
 @json_option
 @pass_context
 @command
@@ -86,7 +87,7 @@ def status(context: Context, as_json: bool) -> int | None:
 
 
 @wallet.command()
-@click.argument("sats", type=click.IntRange(min=1))
+@click.argument("sats", type=SATS)
 @click.option("-d", "--description", default="", metavar="TEXT", help="What it is for; stands in the invoice.")
 @json_option
 @pass_context
@@ -119,7 +120,7 @@ def pay(context: Context, invoice: str, as_json: bool) -> int | None:
 
 
 @wallet.command()
-@click.option("-l", "--limit", type=click.IntRange(min=1), default=10, show_default=True)
+@click.option("-l", "--limit", type=COUNT, default=10, show_default=True)
 @json_option
 @pass_context
 @command

@@ -124,6 +124,6 @@ def test_an_idle_node_ends_by_itself(world: World, relay: str) -> None:
     """A node that a command has started leaves when nobody needs it."""
     world.home("home", relay)
     world.environment["PYLON_IDLE_SECONDS"] = "0.2"
-    world.spendable("home")
+    world.ask("home", "wallet", "balance")
     world.until(lambda: not (world.place / "home" / "node.pid").exists(), "the end of the idle node")
-    assert world.spendable("home") == 0
+    assert world.ask("home", "wallet", "balance")["spendable_msat"] == 0

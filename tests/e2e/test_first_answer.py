@@ -43,15 +43,20 @@ def test_two_homes_and_the_real_model(world: World) -> None:
 
     job_id = str(job["id"])
     assert world.ask("buyer", "job", "results", job_id) == job
-    assert world.ask("buyer", "job", "status", job_id[:12]) == job
+    assert world.ask("buyer", "job", "status", job_id[:12]) == world.jobs("buyer", "buyer")[0] == job
     assert world.run("buyer", "job", "results", job_id).out.startswith(str(job["answer"]))
-    (row,) = world.jobs("buyer", "buyer")
-    assert (row["id"], row["status"], row["amount_msat"]) == (job_id, "done", 1000)
-    (row,) = world.jobs("provider", "provider")
-    assert (row["id"], row["status"], row["amount_msat"]) == (job_id, "delivered", 1000)
-    (recent,) = msgspec.convert(world.ask("provider", "earnings")["recent"], list[Document])
+    for home, role, state in (("buyer", "buyer", "done"), ("provider", "provider", "delivered")):
+        (row,) = msgspec.convert(world.ask(home, "job", "list")["jobs"], list[Document])
+        assert (row["id"], row["role"], row["status"], row["amount_msat"]) == (job_id, role, state, 1000)
+    earnings = world.ask("provider", "earnings")
+    assert (earnings["total_msat"], earnings["jobs"]) == (1000, 1)
+    (recent,) = msgspec.convert(earnings["recent"], list[Document])
     assert (recent["job"], recent["amount_msat"], recent["own"]) == (job_id, 1000, False)
-    (out,), (into,) = world.payments("buyer"), world.payments("provider")
+    balance = world.ask("buyer", "wallet", "balance")
+    assert balance["spendable_msat"] == world.spendable("buyer") == 99_000
+    (out,), (into,) = (
+        msgspec.convert(world.ask(home, "wallet", "history")["payments"], list[Document]) for home in ("buyer", "provider")
+    )
     assert (out["direction"], into["direction"]) == ("out", "in")
     assert {row["status"] for row in (out, into)} == {"settled"}
     assert out["payment_hash"] == into["payment_hash"]
@@ -67,7 +72,11 @@ def test_two_homes_and_the_real_model(world: World) -> None:
 def test_one_home_by_hand(world: World) -> None:
     """The script of the first release: one home, two terminals, plain text; it pays itself, and says so."""
     _, relay = world.nexus()
-    world.home("home", relay)
+    made = world.run("home", "init")
+    assert made.status == 0
+    assert "npub1" in made.out
+    config = world.place / "home" / "config.toml"
+    config.write_text(config.read_text("utf-8").replace("ws://127.0.0.1:7700", relay), "utf-8")
     assert "100,000 sats" in world.run("home", "wallet", "fund").out
     provider = world.start("home", "start", "-f", "-m", "provider")
     provider.line("Ready")

@@ -28,6 +28,7 @@ def test_an_invoice_is_paid_by_another_home(world: World) -> None:
     assert (world.spendable("alice"), world.spendable("bob")) == (107_000, 3_000)
     world.until(lambda: [row["status"] for row in world.payments("alice")] == ["settled"], "the news of the payment")
     (into,), (out,) = world.payments("alice"), world.payments("bob")
+    assert world.ask("alice", "wallet", "history") == {"payments": [into]}
     assert (into["direction"], into["memo"], into["amount_msat"]) == ("in", "for 🍕", 7000)
     assert (out["direction"], out["memo"], out["amount_msat"]) == ("out", "for 🍕", 7000)
     assert world.earned("alice") == (0, 0)  # money that a person asked for is not earned by a job
@@ -39,7 +40,7 @@ def test_an_invoice_is_paid_while_its_node_is_away(world: World) -> None:
     world.kill_node("alice")
     world.ask("bob", "wallet", "fund", "10")
     assert world.run("bob", "wallet", "pay", str(invoice["bolt11"])).out == "Paid 7 sats (fee 0 msat).\n"
-    assert world.spendable("alice") == 107_000
+    assert world.ask("alice", "wallet", "balance")["spendable_msat"] == 107_000
     world.until(lambda: [row["status"] for row in world.payments("alice")] == ["settled"], "the news of the payment")
 
 
@@ -64,7 +65,7 @@ def test_killed_while_it_pays(world: World) -> None:
         lost = paying.done()
     assert lost.status == 1
     assert "before you try again" in lost.err
-    world.spendable("alice")
+    world.ask("alice", "wallet", "balance")
     world.until(lambda: [row["status"] for row in world.payments("alice")] == ["failed"], "the outcome")
     assert world.run("alice", "wallet", "pay", invoice).status == 0
     assert (world.spendable("alice"), world.spendable("bob")) == (93_000, 7_000)
@@ -99,16 +100,17 @@ def test_what_cannot_be_paid(world: World) -> None:
 
 
 def test_amounts_that_are_none(world: World) -> None:
-    """Zero, negative, fractions, more than all bitcoin: exit 2."""
-    for words in (["fund", "0"], ["invoice", "-1"], ["invoice", "1.5"], ["invoice", "2100000000000001"], ["fund", "9" * 30]):
-        done = world.run("alice", "wallet", *words)
-        assert done.status in (2, 6), done
-        assert done.out == ""
+    """Zero, negative, fractions, more than all bitcoin: exit 2, as a document too; more than the faucet gives: exit 6."""
+    for words in (["fund", "0"], ["invoice", "--", "-1"], ["invoice", "1.5"], ["invoice", "2100000000000001"], ["fund", "9" * 30]):
+        done = world.run("alice", "wallet", words[0], "--json", *words[1:])
+        assert (done.status, done.error["code"]) == (2, "usage"), done
+    assert world.run("alice", "wallet", "fund", "100000001").status == 6
     assert world.spendable("alice") == 100_000
 
 
 def test_the_wallet_says_that_it_is_simulated(world: World) -> None:
     """Wherever it shows."""
+    assert world.ask("alice", "wallet", "fund", "1")["spendable_msat"] == world.spendable("alice") == 101_000
     for words in (["wallet", "balance"], ["wallet", "status"], ["wallet", "fund", "1"], ["doctor"]):
         assert "not Lightning" in world.run("alice", *words).out
     balance: Document = world.ask("alice", "wallet", "balance")

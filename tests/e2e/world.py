@@ -1,6 +1,6 @@
 """A world of its own for each test: homes, a state folder, relays, providers, all as the processes that people run.
 
-Nothing here knows how Pylon works inside: commands go in, documents, lines and files come out.
+What happens is done by commands, as people type them; what came of it is read from the ledgers and the bank.
 """
 
 from __future__ import annotations
@@ -15,13 +15,23 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
+
+from pylon import _native
+from pylon.config import Home
+from pylon.node.documents import history_document, job_document
+from pylon.node.ledger import Ledger, role_of
+from pylon.nostr.keys import Identity
+from pylon.units import Msat
+from pylon.wallets.bank import Bank
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
 """Seconds after which something that should have happened never will."""
 
+T = TypeVar("T")
 Document = dict[str, object]
 
 
@@ -189,16 +199,20 @@ class World:
 
     def home(self, name: str, *relays: str, sats: int = 0, more: str = "", network: str = "regtest", script: str = "") -> Document:
         """Make a home that uses these relays; with `sats` in its wallet, and the scripted backend where there is a `script`."""
-        made = self.ask(name, "init")
+        identity = Identity.generate(12)
+        Home(self.place / name).create()
+        identity.save(self.place / name / "identity.json", None)
         listed = ", ".join(f'"{url}"' for url in relays)
         config = f'relays = [{listed}]\nnetwork = "{network}"\n{more}\n'
         if script:
             self.script(name, script)
             config += f'[backends]\nuse = ["scripted"]\nscript = "{self.place / name / "script.toml"}"\n'
         (self.place / name / "config.toml").write_text(config, "utf-8")
-        if sats:
-            self.ask(name, "wallet", "fund", str(sats))
-        return made
+        with self._bank() as bank:
+            if sats:
+                bank.fund(self._account(name), Msat(sats * 1000))
+        seller, buyer = identity.account(0), identity.account(1)
+        return {"npub": seller.npub, "pubkey": seller.pubkey_hex, "buyer_npub": buyer.npub, "buyer_pubkey": buyer.pubkey_hex}
 
     def script(self, home: str, script: str) -> None:
         """What the scripted backend of a home says from now on; its log is kept."""
@@ -221,22 +235,54 @@ class World:
         log = self.place / home / "node.log"
         return log.read_text("utf-8", "replace") if log.exists() else ""
 
-    # What is true now.
+    # What is true now, read from the files, so that looking costs little and asks no command to be right.
 
-    def jobs(self, home: str, role: str) -> list[Document]:
-        """The jobs of one side, newest first."""
-        rows = msgspec.convert(self.ask(home, "job", "list", "-l", "50")["jobs"], list[Document])
-        return [row for row in rows if row["role"] == role]
+    def _account(self, home: str) -> bytes:
+        return _native.public_key(Identity.load(self.place / home / "identity.json").wallet_secret())
 
-    def states(self, home: str, role: str) -> list[object]:
-        """The states of the jobs of one side, newest first. Read from the file, so that watching costs little."""
+    @contextmanager
+    def _bank(self) -> Iterator[Bank]:
+        bank = Bank.open(self.place / "state" / "sim" / "bank.sqlite3")
+        try:
+            yield bank
+        finally:
+            bank.close()
+
+    def spendable(self, home: str) -> int:
+        """What the bank owes to a home (msat)."""
+        with self._bank() as bank:
+            return bank.balance(self._account(home), int(time.time())).spendable
+
+    def _read(self, home: str, read: Callable[[Ledger], T], empty: T) -> T:
         path = self.place / home / "ledger.sqlite3"
         if not path.exists():
-            return []
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=PATIENCE) as db:
-            rows = db.execute("SELECT state FROM jobs WHERE role=? ORDER BY created_at DESC", (role,)).fetchall()
-        db.close()
-        return [state for (state,) in rows]
+            return empty
+        ledger = Ledger(path, readonly=True)
+        try:
+            return read(ledger)
+        finally:
+            ledger.close()
+
+    def jobs(self, home: str, role: str) -> list[Document]:
+        """The jobs of one side, newest first, as `job status` shows them."""
+        nothing: list[Document] = []
+        return self._read(home, lambda ledger: [job_document(job) for job in ledger.jobs(1000) if role_of(job) == role], nothing)
+
+    def states(self, home: str, role: str) -> list[object]:
+        """The states of the jobs of one side, newest first."""
+        return [row["status"] for row in self.jobs(home, role)]
+
+    def earned(self, home: str) -> tuple[int, int]:
+        """What was earned (msat), and by how many jobs."""
+        nothing: tuple[int, int] = (0, 0)
+        return self._read(home, lambda ledger: ledger.earnings(), nothing)
+
+    def payments(self, home: str) -> list[Document]:
+        """The payments of a home, newest first, as `wallet history` shows them."""
+        nothing: list[Document] = []
+        return self._read(
+            home, lambda ledger: msgspec.convert(history_document(ledger.payments(1000))["payments"], list[Document]), nothing
+        )
 
     def until(self, holds: Callable[[], object], what: str = "") -> None:
         """Wait for something that other processes bring about."""
@@ -249,22 +295,9 @@ class World:
         """Wait until the newest job of that side is in a state."""
         self.until(lambda: self.states(home, role)[:1] == [state], f"{home} {role} {state}, it is {self.states(home, role)}")
 
-    def spendable(self, home: str) -> int:
-        """What the wallet holds (msat)."""
-        return msgspec.convert(self.ask(home, "wallet", "balance")["spendable_msat"], int)
-
-    def earned(self, home: str) -> tuple[int, int]:
-        """What was earned (msat), and by how many jobs."""
-        document = self.ask(home, "earnings")
-        return msgspec.convert(document["total_msat"], int), msgspec.convert(document["jobs"], int)
-
     def node_pid(self, home: str) -> int:
         """The process that runs a home."""
         return int((self.place / home / "node.pid").read_text("ascii"))
-
-    def payments(self, home: str) -> list[Document]:
-        """`wallet history`."""
-        return msgspec.convert(self.ask(home, "wallet", "history", "-l", "100")["payments"], list[Document])
 
     def kill_node(self, home: str) -> None:
         """`kill -9` of the node in the background, and wait until it is gone."""

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from pylon import config, errors
-from pylon.cli.main import main
+from pylon.cli.main import pylon as main
 from pylon.config import Config
 from pylon.market.prompt import KINDS
 from pylon.nostr import kinds, nip42, nip90

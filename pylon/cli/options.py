@@ -1,0 +1,31 @@
+"""Numbers that people type: each with the range in which it means something, so that none is misunderstood further inside."""
+
+from __future__ import annotations
+
+import math
+
+import click
+
+from pylon.units import MAX_MSAT
+
+WEEK = 7 * 86_400
+
+SATS = click.IntRange(min=1, max=MAX_MSAT // 1000)
+MSAT = click.IntRange(min=0, max=MAX_MSAT)
+COUNT = click.IntRange(min=1, max=1_000_000_000)
+
+
+class Seconds(click.FloatRange):
+    """A time from 0 seconds to a week; `nan`, which compares with nothing, is no number of seconds."""
+
+    name = "number of seconds"
+
+    def __init__(self, *, min_open: bool = False) -> None:
+        super().__init__(min=0, max=WEEK, min_open=min_open)
+
+    def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """`value` as seconds, or a usage error."""
+        seconds = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is no number of seconds.", param, ctx)
+        return seconds
