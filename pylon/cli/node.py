@@ -67,9 +67,10 @@ def ask_running(home: Home, name: str) -> Document | None:
 def read_ledger(home: Home, read: Callable[[Ledger], T], empty: T) -> T:
     """What the ledger says, without a node; `empty` for a home where nothing has happened."""
     need_identity(home)
-    if not home.ledger.exists():
-        return empty
-    ledger = Ledger(home.ledger, readonly=True)
+    try:
+        ledger = Ledger(home.ledger, readonly=True)
+    except NotSetUp:
+        return empty  # no file, or one that a node is just making
     try:
         return read(ledger)
     finally:

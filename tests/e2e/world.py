@@ -20,6 +20,7 @@ from typing import TypeVar
 import msgspec
 
 from pylon import _native
+from pylon.cli.node import read_ledger
 from pylon.config import Home
 from pylon.node.documents import history_document, job_document
 from pylon.node.ledger import Ledger, role_of
@@ -254,14 +255,7 @@ class World:
             return bank.balance(self._account(home), int(time.time())).spendable
 
     def _read(self, home: str, read: Callable[[Ledger], T], empty: T) -> T:
-        path = self.place / home / "ledger.sqlite3"
-        if not path.exists():
-            return empty
-        ledger = Ledger(path, readonly=True)
-        try:
-            return read(ledger)
-        finally:
-            ledger.close()
+        return read_ledger(Home(self.place / home), read, empty)
 
     def jobs(self, home: str, role: str) -> list[Document]:
         """The jobs of one side, newest first, as `job status` shows them."""
