@@ -93,6 +93,9 @@ def _load(spec: Spec, key: str) -> str:
     parameters.cpuparams_batch.n_threads = spec.threads
     parameters.api_keys = [key]
     parameters.cors_origins = "http://127.0.0.1"  # the default lets every web page ask
+    # What the model's makers recommend, for askers that leave it open; the engine's own 0.8 makes a small model ramble.
+    parameters.sampling.temp = 0.2
+    parameters.sampling.top_p = 0.9
     parameters.endpoint_slots = True
     parameters.cache_ram_mib = 64  # kept prompts; the default is 8 GiB
     parameters.offline = True
