@@ -65,6 +65,17 @@ class Authentication:
         self.phase = AuthPhase.PENDING if answers else AuthPhase.FAILED
         return [messages.encode(Auth(encode(answer))) for answer in answers]
 
+    @property
+    def answers(self) -> str | None:
+        """The challenge under which something is said now; None while none was answered."""
+        return self.challenge if self.phase is AuthPhase.DONE else None
+
+    def may_replay(self, tried: str | None) -> bool:
+        """Whether what was said under `tried` and refused may be said again: once for each challenge, never after a failed AUTH."""
+        if not self.signers or self.phase is AuthPhase.FAILED:
+            return False
+        return self.challenge is None or tried != self.challenge
+
     def answered(self, event_id: str, accepted: bool, reason: str) -> Authenticated | AuthFailed | None:
         """What an OK says about one of our keys; None where it answers something else."""
         pubkey = self._attempts.pop(event_id, None)

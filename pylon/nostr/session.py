@@ -144,7 +144,7 @@ class Session:
         texts, self._control = self._control, []
         if self.authenticating:
             return texts
-        tried = self._auth.challenge if self._auth.phase is AuthPhase.DONE else None
+        tried = self._auth.answers
         for sub, request in self._requests.items():
             if request.phase is Phase.WAITING:
                 texts.append(messages.encode(Req(sub, request.send(tried))))
@@ -239,7 +239,7 @@ class Session:
         if said.accepted or prefix(reason) == "duplicate":
             self.forget(said.id)
             self._told.append(Accepted(said.id, reason))
-        elif prefix(reason) == "auth-required" and self._may_replay(outgoing):
+        elif prefix(reason) == "auth-required" and self._auth.may_replay(outgoing.tried):
             self._hold(outgoing, reason)
             self._outbox.put(said.id, outgoing)
         else:
@@ -251,7 +251,7 @@ class Session:
             return
         request.covered_until(self._heard)
         reason = readable(said.message)
-        if prefix(reason) == "auth-required" and self._may_replay(request):
+        if prefix(reason) == "auth-required" and self._auth.may_replay(request.tried):
             self._hold(request, reason)
         elif request.filters != request.asked:
             request.phase = Phase.WAITING  # what was closed is not what is wanted by now
@@ -266,12 +266,6 @@ class Session:
             self._release()
 
     # Hold and replay
-
-    def _may_replay(self, said: Said) -> bool:
-        """Once for each message and challenge, and never after a failed AUTH."""
-        if not self._signers or self._auth.phase is AuthPhase.FAILED:
-            return False
-        return self._auth.challenge is None or said.tried != self._auth.challenge
 
     def _hold(self, said: Said, reason: str) -> None:
         """Until the AUTH is answered; what crossed its OK on the way is said again at once."""

@@ -9,11 +9,9 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
-from enum import StrEnum
 from random import Random
 from typing import Final, Protocol
 
-import msgspec
 from picows import WSCloseCode, WSMsgType, WSTransport
 
 from pylon._native.frames import FrameListener
@@ -22,34 +20,10 @@ from pylon.nostr.said import readable
 from pylon.nostr.session import Session
 from pylon.relay.backoff import Backoff
 from pylon.relay.dial import Unreachable, dial
+from pylon.relay.options import Options, State
 
 MAX_CLOSE_REASON: Final = 120
 """Bytes: a control frame carries 125, two of them the code (RFC 6455, 5.5)."""
-
-
-class State(StrEnum):
-    """Of a line, for people."""
-
-    CONNECTING = "connecting"
-    OPEN = "open"
-    AUTHENTICATED = "authenticated"
-    WAITING = "waiting"
-    CLOSED = "closed"
-
-
-class Options(msgspec.Struct, frozen=True):
-    """Seconds and bytes."""
-
-    connect_timeout: float = 10.0
-    max_message: int = 2 * 1024 * 1024
-    ping_interval: float = 30.0
-    pong_timeout: float = 10.0
-    auth_timeout: float = 5.0
-    close_timeout: float = 2.0
-    backoff_base: float = 0.5
-    backoff_cap: float = 60.0
-    steady_after: float = 30.0
-    """A connection that lived so long starts the waiting times afresh."""
 
 
 class Owner(Protocol):
@@ -279,17 +253,18 @@ class Link:
         """Measure the round trip; a relay that neither answers nor says anything else is gone (RFC 6455, 5.5.2)."""
         loop = asyncio.get_running_loop()
         while True:
+            # Never cancelled: picows answers it with the pong or, when the connection ends, with an error.
+            measuring = loop.create_task(transport.measure_roundtrip_time(1))
+            measuring.add_done_callback(asyncio.Task.exception)
             asked = loop.time()
-            try:
-                async with asyncio.timeout(self._options.pong_timeout):
-                    (seconds,) = await transport.measure_roundtrip_time(1)
-                self.rtt_ms = seconds * 1000
-            except TimeoutError:
+            while not (await asyncio.wait((measuring,), timeout=self._options.pong_timeout))[0]:
                 if self._heard_at < asked:
                     self.hang_up(WSCloseCode.GOING_AWAY, f"no pong within {self._options.pong_timeout:g} s")
                     return
-            except ConnectionResetError:
+                asked = loop.time()
+            if measuring.exception() is not None:
                 return
+            self.rtt_ms = measuring.result()[0] * 1000
             await asyncio.sleep(self._options.ping_interval)
 
     def _enter(self, state: State, reason: str) -> None:

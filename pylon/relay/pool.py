@@ -22,7 +22,8 @@ from pylon.nostr.message import Eose, Notice
 from pylon.nostr.relay_url import normalize_url
 from pylon.nostr.session import Session
 from pylon.relay.inbox import Inbox
-from pylon.relay.link import Link, Options, State
+from pylon.relay.link import Link
+from pylon.relay.options import Options, State
 from pylon.relay.publication import Publication, PublishAnswer
 
 __all__ = ["Options", "Pool", "Publication", "PublishAnswer", "RelayState", "State"]

@@ -153,7 +153,7 @@ async def test_frames_that_end_a_connection(kind: WSMsgType, payload: bytes, wor
 
 
 class ChattyRelay(Relay):
-    """Answers no ping, and says a NOTICE for each that it ignores."""
+    """Answers no ping, and says a NOTICE every 100 ms."""
 
     def listener(self, request: WSUpgradeRequest) -> WSListener:
         return Chatter()
@@ -162,10 +162,13 @@ class ChattyRelay(Relay):
 class Chatter(WSListener):
     """Stands in for a relay whose pongs are lost."""
 
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        if frame.msg_type == WSMsgType.PING:
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        if not transport.is_disconnected:
             transport.send(WSMsgType.TEXT, b'["NOTICE","busy"]')
-        elif frame.msg_type == WSMsgType.CLOSE:
+            asyncio.get_running_loop().call_later(0.1, self.on_ws_connected, transport)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type == WSMsgType.CLOSE:
             transport.disconnect()
 
 
@@ -177,8 +180,8 @@ async def test_no_pong(caplog: pytest.LogCaptureFixture) -> None:
     chatty = ChattyRelay()
     chatty.auto_pong = False
     caplog.set_level(logging.INFO, "pylon.relay")
-    async with running(chatty) as urls, desk(urls, Options(pong_timeout=0.3, ping_interval=0.0)) as here:
-        await until(lambda: caplog.text.count("says 'busy'") == 2)
+    async with running(chatty) as urls, desk(urls, Options(pong_timeout=0.3, backoff_base=1000.0, backoff_cap=1000.0)) as here:
+        await until(lambda: caplog.text.count("says 'busy'") == 8)
         assert here.state() is State.OPEN
 
 

@@ -1,0 +1,32 @@
+"""The states of a line to a relay, and the numbers that rule it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class State(StrEnum):
+    """Of a line, for people."""
+
+    CONNECTING = "connecting"
+    OPEN = "open"
+    AUTHENTICATED = "authenticated"
+    WAITING = "waiting"
+    CLOSED = "closed"
+
+
+class Options(msgspec.Struct, frozen=True):
+    """Seconds and bytes."""
+
+    connect_timeout: float = 10.0
+    max_message: int = 2 * 1024 * 1024
+    ping_interval: float = 30.0
+    pong_timeout: float = 10.0
+    auth_timeout: float = 5.0
+    close_timeout: float = 2.0
+    backoff_base: float = 0.5
+    backoff_cap: float = 60.0
+    steady_after: float = 30.0
+    """A connection that lived so long starts the waiting times afresh."""
