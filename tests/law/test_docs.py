@@ -15,6 +15,7 @@ from pylon import config, errors
 from pylon.cli.main import pylon as main
 from pylon.config import Config
 from pylon.market.prompt import KINDS
+from pylon.nexus.http import SUPPORTED_NIPS
 from pylon.nostr import kinds, nip42, nip90
 from pylon.nostr.event import VerifiedEvent, check
 from pylon.nostr.nip89 import read_announcement, read_heartbeat
@@ -184,6 +185,12 @@ def test_kinds_are_those_of_the_code() -> None:
     listed = {int(row[0]) for row in rows(rest.partition("\n## ")[0]) if row[0].isdigit()}
     sent = {kinds.DELETION, kinds.ANNOUNCEMENT, kinds.RELAY_LIST, kinds.HEARTBEAT, nip42.AUTH, nip90.FEEDBACK}
     assert listed == sent | set(KINDS) | {kind.result for kind in KINDS.values()}
+
+
+def test_nips_of_the_relay_are_those_that_it_announces() -> None:
+    """docs/protocol.md names the NIPs that the relay's own document names."""
+    (line,) = re.findall(r"^NIPs ([0-9, ]+), as its NIP-11 document says", PROTOCOL, re.MULTILINE)
+    assert tuple(map(int, line.split(","))) == SUPPORTED_NIPS
 
 
 def test_codes_of_errors_are_those_of_the_code() -> None:
