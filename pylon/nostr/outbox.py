@@ -9,6 +9,8 @@ from pylon.nostr.said import Outgoing, Phase
 
 MAX_OUTBOX: Final = 4096
 """Events that may wait for one relay's answer."""
+TOO_BIG: Final = 1009
+"""RFC 6455, 7.4.1: the close code of a peer that "has received a message that is too big for it to process"."""
 
 
 class Outbox:

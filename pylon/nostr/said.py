@@ -16,6 +16,9 @@ FINAL: Final = frozenset({"auth-required", "restricted", "blocked", "invalid", "
 """Prefixes of a CLOSED after which the same REQ would be closed again."""
 
 
+MAX_DROPPED: Final = 64
+"""Ended subscriptions whose late events are no offence."""
+
 MAX_REASON: Final = 500
 """Characters of a NOTICE, a CLOSED or an OK that are kept."""
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 from pylon.errors import WireError
 from pylon.nostr import event as events
@@ -23,13 +22,8 @@ from pylon.nostr.event import Signer, VerifiedEvent
 from pylon.nostr.filter import Filter
 from pylon.nostr.happening import Accepted, AuthFailed, EventArrived, Happening, Rejected, SubscriptionClosed
 from pylon.nostr.message import Challenge, Close, Closed, Deliver, Eose, Notice, Ok, Req
-from pylon.nostr.outbox import MAX_OUTBOX, Outbox
-from pylon.nostr.said import FINAL, Outgoing, Phase, Request, Said, prefix, readable
-
-TOO_BIG: Final = 1009
-"""RFC 6455, 7.4.1: "received a message that is too big for it to process"."""
-MAX_DROPPED: Final = 64
-"""Ended subscriptions whose late events are no offence."""
+from pylon.nostr.outbox import MAX_OUTBOX, TOO_BIG, Outbox
+from pylon.nostr.said import FINAL, MAX_DROPPED, Outgoing, Phase, Request, Said, prefix, readable
 
 
 class Session:
@@ -148,8 +142,7 @@ class Session:
         for sub, request in self._requests.items():
             if request.phase is Phase.WAITING:
                 texts.append(messages.encode(Req(sub, request.send(tried))))
-        texts += self._outbox.take(budget, tried, self.live)
-        return texts
+        return texts + self._outbox.take(budget, tried, self.live)
 
     # What happened
 

@@ -72,6 +72,21 @@ async def test_subscribe_and_publish() -> None:
         await until(lambda: relay.close_codes == [1000])
 
 
+@pytest.mark.parametrize("count", [1, 60])
+async def test_eose_is_told_after_its_events(count: int) -> None:
+    """EOSE comes in the same read as the events before it, which are still to be verified: it is told when they were delivered."""
+    relay = MuteRelay()
+    async with running(relay) as urls, desk(urls) as here:
+        here.pool.subscribe("s", [NOTES])
+        await until(lambda: relay.said("REQ"))
+        (link,) = here.pool._links.values()
+        link.messages([*(frame("s", note(f"{number}")) for number in range(count)), eose("s")])
+        assert here.eose == []
+        assert await here.pool.wait_eose("s", 5)
+        assert len(here.events) == count
+        assert here.eose == [("s", relay.url)]
+
+
 @pytest.mark.parametrize("relay", [AuthRelay(), LateAuthRelay()], ids=["asks at once", "asks when it refuses"])
 async def test_auth(relay: AuthRelay) -> None:
     """REQ and EVENT come through to a relay that wants AUTH, whenever it asks for it, and nothing is said more than twice."""
