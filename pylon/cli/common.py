@@ -18,8 +18,9 @@ import uvloop
 from rich.console import Console
 
 from pylon.config import Config, Home, load
-from pylon.errors import PylonError
+from pylon.errors import PylonError, UsageError
 
+STDIN_LIMIT = 64 << 20
 INTERRUPTED = 130
 """128 + SIGINT, as shells count."""
 
@@ -78,6 +79,14 @@ def printable(text: str) -> str:
     """`text` without what could drive a terminal: control characters (line breaks and tabs stay) and overrides of the writing direction,
     which would make the rest of a line read as something else."""
     return "".join(c if c in "\n\t" or not _STEERS(c) else repr(c)[1:-1] for c in text)
+
+
+def read_stdin() -> str:
+    """All of standard input, as a prompt. What is no UTF-8 is replaced; line ends stay as they are."""
+    read = sys.stdin.buffer.read(STDIN_LIMIT + 1)
+    if len(read) > STDIN_LIMIT:
+        raise UsageError(f"the prompt is longer than {STDIN_LIMIT >> 20} MB")
+    return read.decode("utf-8", "replace")
 
 
 def run(main: Callable[[], Coroutine[None, None, R]]) -> R:

@@ -15,11 +15,11 @@ from pylon.cli.identity import open_identity
 from pylon.cli.node import Document, ask_running, need_identity, read_ledger
 from pylon.cli.options import Seconds
 from pylon.config import Config, load
-from pylon.errors import PylonError
+from pylon.errors import ConfigError, PylonError
 from pylon.node import client, lock
 from pylon.node.main import AlreadyRunning, run_node
 from pylon.node.service import Service
-from pylon.units import Msat, show_sats
+from pylon.units import Msat, count_of, show_sats
 
 
 @click.command()
@@ -59,7 +59,7 @@ def _already(home: Path) -> int:
 
 def _config(context: Context, config_file: Path | None) -> Config:
     if config_file is not None and not config_file.exists():
-        raise PylonError(f"there is no file {config_file}")
+        raise ConfigError(f"there is no file {config_file}")
     return load(config_file) if config_file else context.config()
 
 
@@ -88,7 +88,7 @@ def _rows(document: Document, name: str) -> list[dict[str, list[str]]]:
 
 @click.command()
 @click.option("-f", "--force", is_flag=True, help="Kill it at once; what is unfinished is done at the next start.")
-@click.option("-t", "--timeout", type=Seconds(), metavar="SECONDS", default=10.0, show_default=True, help="Seconds until it is killed.")
+@click.option("-t", "--timeout", type=Seconds(), metavar="SECONDS", default=40.0, show_default=True, help="Seconds until it is killed.")
 @pass_context
 @command
 def stop(context: Context, force: bool, timeout: float) -> int | None:
@@ -97,6 +97,7 @@ def stop(context: Context, force: bool, timeout: float) -> int | None:
     home = context.home
     pid = lock.running_pid(home)
     if pid is None:
+        context.config()
         out.print("Pylon is not running.", markup=False)
         return None
     os.kill(pid, signal.SIGKILL if force else signal.SIGTERM)
@@ -109,6 +110,7 @@ def stop(context: Context, force: bool, timeout: float) -> int | None:
         if not run(lambda: _ended(context, 10.0)):
             raise PylonError(f"process {pid} does not end")
     out.print("Pylon has stopped.", markup=False)
+    context.config()  # only now: a mistake in the settings keeps nobody from stopping, but it is told
     return None
 
 
@@ -145,9 +147,8 @@ def status(context: Context, as_json: bool) -> int | None:
     out.print(f"Identity: {document['npub']}", markup=False)
     for row in _documents(document, "relays"):
         rtt = f", {row['rtt_ms']} ms" if row.get("rtt_ms") is not None else ""
-        auth = ", authenticated" if row.get("authenticated") else ""
         why = f" ({row['reason']})" if row.get("reason") else ""
-        out.print(f"Relay:    {row['url']} {row['state']}{auth}{rtt}{why}", markup=False)
+        out.print(f"Relay:    {row['url']} {row['state']}{rtt}{why}", markup=False)
     for row in _documents(document, "backends"):
         models = row["models"]
         out.print(f"Backend:  {row['name']}: {', '.join(models) if isinstance(models, list) else ''}", markup=False)
@@ -156,7 +157,7 @@ def status(context: Context, as_json: bool) -> int | None:
         out.print(f"Jobs:     {', '.join(f'{name} {n}' for name, n in sorted(jobs.items())) or 'none yet'}", markup=False)
     earned = document["earnings"]
     if isinstance(earned, dict):
-        out.print(f"Earned:   {show_sats(Msat(earned['total_msat']))} by {earned['jobs']} jobs", markup=False)
+        out.print(f"Earned:   {show_sats(Msat(earned['total_msat']))} by {count_of(int(earned['jobs']), 'job')}", markup=False)
     wallet = document["wallet"]
     if isinstance(wallet, dict):
         simulated = " (simulated: not Lightning, no value)" if wallet["simulated"] else ""

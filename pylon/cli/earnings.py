@@ -11,7 +11,7 @@ from pylon.cli.node import read_ledger
 from pylon.cli.options import COUNT
 from pylon.node import documents
 from pylon.node.journal import Payment
-from pylon.units import Msat, show_sats
+from pylon.units import Msat, count_of, show_sats
 
 
 @click.command()
@@ -27,7 +27,7 @@ def earnings(context: Context, limit: int, as_json: bool) -> int | None:
     if as_json:
         show_json(documents.earnings_document(total, jobs, recent))
         return None
-    out.print(f"Earned {show_sats(total)} by {jobs} jobs.", markup=False)
+    out.print(f"Earned {show_sats(total)} by {count_of(jobs, 'job')}.", markup=False)
     for payment in recent:
         at = datetime.datetime.fromtimestamp(payment.settled_at or payment.at).strftime("%Y-%m-%d %H:%M:%S")
         own = "  self" if payment.own else ""

@@ -10,6 +10,7 @@ import click
 from pylon.cli.common import Context, command, err, json_option, out, pass_context, show_json
 from pylon.config import TEMPLATE, Home
 from pylon.errors import UsageError
+from pylon.node import lock
 from pylon.nostr import keyfile
 from pylon.nostr.keys import Identity
 
@@ -43,6 +44,8 @@ def init(context: Context, import_: bool, words: str, encrypt: bool, force: bool
     context.config()
     if home.identity.exists() and not force:
         raise UsageError(f"there is an identity in {home.path} already", hint="it is never overwritten; `pylon init -f` replaces it")
+    if force and lock.is_running(home):
+        raise UsageError("Pylon runs in this home: its identity cannot be replaced now", hint="`pylon stop` first")
     identity = _import() if import_ else Identity.generate(int(words))
     passphrase = _new_passphrase() if encrypt else None
     home.create()

@@ -11,12 +11,10 @@ import msgspec
 
 from pylon.backends.base import Prompt, Usage
 from pylon.backends.registry import Backends
-from pylon.cli.common import INTERRUPTED, Context, command, json_option, pass_context, printable, run, show_json
+from pylon.cli.common import INTERRUPTED, Context, command, json_option, pass_context, printable, read_stdin, run, show_json
 from pylon.cli.options import COUNT
 from pylon.config import Config
 from pylon.errors import UsageError
-
-STDIN_LIMIT = 64 << 20
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -42,7 +40,7 @@ def infer(
     context: Context, prompt: str, model: str, max_tokens: int, temperature: float | None, no_stream: bool, as_json: bool
 ) -> int | None:
     """Ask a model of this machine (a test of the backends: no identity, no payment)."""
-    text = _stdin() if prompt == "-" else prompt
+    text = read_stdin() if prompt == "-" else prompt
     if not text.strip():
         raise UsageError("the prompt is empty", hint='say what to ask: pylon infer --prompt "Hello"')
     if temperature is not None and not (math.isfinite(temperature) and 0 <= temperature <= 5):
@@ -82,14 +80,6 @@ async def _ask(config: Config, prompt: Prompt, *, show: bool) -> Answer:
         return Answer("".join(pieces), model.name, backend.name, usage, reason)
     finally:
         await backends.aclose()
-
-
-def _stdin() -> str:
-    """All of standard input."""
-    read = sys.stdin.buffer.read(STDIN_LIMIT + 1)
-    if len(read) > STDIN_LIMIT:
-        raise UsageError(f"the prompt is longer than {STDIN_LIMIT >> 20} MB")
-    return read.decode("utf-8", "replace")
 
 
 def _write(text: str) -> None:

@@ -7,17 +7,15 @@ import sys
 
 import click
 
-from pylon.cli.common import Context, command, err, fail, json_option, out, pass_context, printable, show_json
+from pylon.cli.common import Context, command, err, fail, json_option, out, pass_context, printable, read_stdin, show_json
 from pylon.cli.node import Document, ask, ask_once, read_ledger
 from pylon.cli.options import COUNT, MSAT, Seconds
-from pylon.cli.outcome import error_of, summary
+from pylon.cli.outcome import MONEY, error_of, summary
 from pylon.errors import PylonError, UsageError
 from pylon.market.job import Job, Role
 from pylon.node import documents
 from pylon.node.submission import SubmitArgs, request_of
 from pylon.units import Msat, show_sats
-
-STDIN_LIMIT = 64 << 20
 
 
 @click.group()
@@ -45,7 +43,7 @@ def submit(
 ) -> int | None:
     """Post a job. PROMPT `-` reads it from standard input."""
     config = context.config()
-    text = sys.stdin.read(STDIN_LIMIT) if prompt == "-" else prompt
+    text = read_stdin() if prompt == "-" else prompt
     urls = [url.strip() for entry in relays for url in entry.split(",") if url.strip()]
     for url in urls:
         if not re.fullmatch(r"wss?://[^\s/]+\S*", url):
@@ -100,7 +98,9 @@ class Story:
             own = ", to ourselves" if document["own"] else ""
             self._once("paid", f"paid      {show_sats(Msat(int(str(document['amount_msat'] or 0))))}{own} ({legs['paid']} ms)")
         for row in document["refusals"] if isinstance(document["refusals"], list) else []:
-            self._once(f"refused {row['provider']}", f"refused   by {row['provider']}: {printable(row['message'])}")
+            # Our own door for money, or our wallet, may say no as well.
+            who = f"not paid  {row['provider']}" if row["code"] in MONEY else f"refused   by {row['provider']}"
+            self._once(f"refused {row['provider']}", f"{who}: {printable(row['message'])}")
 
     def _once(self, key: str, text: str) -> None:
         if key not in self._told:

@@ -88,9 +88,11 @@ def list_(context: Context, as_json: bool) -> None:
 
 @models.command("pull")
 @json_option
+@pass_context
 @command
-def pull_(as_json: bool) -> None:
+def pull_(context: Context, as_json: bool) -> None:
     """Fetch the small model (SmolLM2-135M, 98 MB) for the embedded engine; no account is needed."""
+    context.config()
     fetched = pull(say=lambda text: err.print(text, markup=False), progress=sys.stderr.isatty())
     if as_json:
         show_json(Pulled(SMOLLM2.name, str(SMOLLM2.path), SMOLLM2.size, fetched))

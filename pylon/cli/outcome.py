@@ -27,6 +27,7 @@ def error_of(document: Document, *, waited: bool = False) -> PylonError | None:
     state, job_id = str(document["status"]), str(document["id"])
     trouble = document["trouble"]
     code, message = (str(trouble["code"]), str(trouble["message"])) if isinstance(trouble, dict) else ("", "")
+    legs = document["legs_ms"] if isinstance(document["legs_ms"], dict) else {}
     collect = f"`pylon job results {job_id[:12]}` collects it when it comes"
     match state:
         case "done":
@@ -36,6 +37,8 @@ def error_of(document: Document, *, waited: bool = False) -> PylonError | None:
                 hint = "`pylon wallet fund`, or `pylon wallet invoice`, fills the wallet" if code == InsufficientFunds.code else ""
                 return MONEY[code](f"nothing was paid: {message}", hint=hint)
             return ProviderRefused(f"refused by the provider: {message} ({code})", hint=_try_hint(message))
+        case "expired" if legs.get("posted") is None:
+            return NoRelay("no relay has taken the job in time, and nothing was paid", hint="`pylon doctor` looks at the relays")
         case "expired":
             return TimedOut("no answer in time, and nothing was paid", hint="is there a provider? try a longer --timeout")
         case "withdrawn":

@@ -12,7 +12,7 @@ from pylon.cli.node import Document, ask, ask_once, read_ledger
 from pylon.cli.options import COUNT, SATS
 from pylon.node import documents
 from pylon.node.journal import Payment
-from pylon.units import Msat, show_sats
+from pylon.units import Msat, count_of, show_sats
 
 FUND_SATS = 100_000
 SIMULATED = "simulated: this is not Lightning, these sats have no value"
@@ -82,7 +82,7 @@ def status(context: Context, as_json: bool) -> int | None:
         show_json(document)
         return None
     _show_balance(document)
-    out.print(f"Earned:     {show_sats(total)} by {jobs} jobs", markup=False)
+    out.print(f"Earned:     {show_sats(total)} by {count_of(jobs, 'job')}", markup=False)
     return None
 
 

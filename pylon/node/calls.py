@@ -27,7 +27,6 @@ from pylon.relay.pool import Pool
 from pylon.units import MAX_MSAT, Msat, msat_of_sats
 from pylon.wallets.base import Wallet
 
-LONGEST_TIMEOUT = 7 * 86400
 INVOICE_SECONDS = 3600
 RELAY_SECONDS = 5.0
 GRACE_SECONDS = 1.0

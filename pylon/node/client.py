@@ -12,7 +12,7 @@ import msgspec
 import orjson
 
 from pylon.config import Home
-from pylon.errors import NotSetUp, PylonError
+from pylon.errors import NotSetUp, PylonError, UsageError
 from pylon.node.control import LIMIT
 
 START_SECONDS = 60.0
@@ -53,11 +53,15 @@ def remote_error(document: ErrorDocument) -> PylonError:
 async def call(home: Home, name: str, args: dict[str, object] | None = None, on_update: Callable[[bytes], None] | None = None) -> bytes:
     """One call to the running node: its result as JSON. Raises Gone where there is none, or it went away; PylonError else."""
     try:
+        asked = orjson.dumps({"call": name, "args": args or {}}) + b"\n"
+    except orjson.JSONEncodeError as error:  # half a character, from a command line in another encoding
+        raise UsageError("an argument is not valid Unicode") from error
+    try:
         reader, writer = await asyncio.open_unix_connection(home.control, limit=LIMIT)
     except (FileNotFoundError, ConnectionRefusedError) as error:
         raise Gone("no node is running") from error
     try:
-        writer.write(orjson.dumps({"call": name, "args": args or {}}) + b"\n")
+        writer.write(asked)
         while raw := await reader.readline():
             line = msgspec.json.decode(raw, type=Line)
             if line.error is not msgspec.UNSET:
