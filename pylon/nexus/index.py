@@ -121,37 +121,15 @@ class Index:
                 count += 1
         return count
 
-    def query(
-        self, filters: Iterable[Filter], *, now: int, limit: int, keys: Set[str] | None = None, until_sequence: int | None = None,
-    ) -> Iterator[Record | None]:
+    def query(self, filters: Iterable[Filter], *, now: int, limit: int, keys: Set[str] | None = None) -> Iterator[Record | None]:
         """The stored events that any filter wants, newest first and in ties by lowest id, each once; `None` now and then (see TICK).
 
         `limit` bounds every filter's own. `keys` are the reader's authenticated keys (None: reads everything). Events accepted after
-        `until_sequence` (default: now) are left to live delivery. The index may change while the iterator rests.
+        this call are left to live delivery. The index may change while the iterator rests.
         """
-        last = self.sequence if until_sequence is None else until_sequence
+        last = self.sequence
         scans = [self._scan(wanted, now, limit, keys, last) for wanted in filters]
-        if len(scans) == 1:
-            yield from scans[0]
-            return
-        heads: list[tuple[bytes, Record, Iterator[Record | None]]] = []
-
-        def advance(scan: Iterator[Record | None]) -> Iterator[None]:
-            for found in scan:
-                if found is not None:
-                    heads.append((found.order, found, scan))
-                    return
-                yield None
-
-        for scan in scans:
-            yield from advance(scan)
-        while heads:
-            newest = max(head[0] for head in heads)
-            taken = [head for head in heads if head[0] == newest]
-            heads = [head for head in heads if head[0] != newest]
-            yield taken[0][1]
-            for _, _, scan in taken:
-                yield from advance(scan)
+        return scans[0] if len(scans) == 1 else _merge(scans)
 
     def _scan(self, wanted: Filter, now: int, limit: int, keys: Set[str] | None, last: int) -> Iterator[Record | None]:
         """One filter's events, newest first: "the events returned in the initial query will be the last n events"."""
@@ -247,6 +225,28 @@ class Index:
             target = self._by_order.get(order)
             if target is not None and self.has_vanished(target):
                 self.remove(target)
+
+
+def _merge(scans: list[Iterator[Record | None]]) -> Iterator[Record | None]:
+    """Several scans as one in the same order; a record that stands in several comes once."""
+    heads: list[tuple[bytes, Record, Iterator[Record | None]]] = []
+
+    def advance(scan: Iterator[Record | None]) -> Iterator[None]:
+        for found in scan:
+            if found is not None:
+                heads.append((found.order, found, scan))
+                return
+            yield None
+
+    for scan in scans:
+        yield from advance(scan)
+    while heads:
+        newest = max(head[0] for head in heads)
+        taken = [head for head in heads if head[0] == newest]
+        heads[:] = [head for head in heads if head[0] != newest]
+        yield taken[0][1]
+        for _, _, scan in taken:
+            yield from advance(scan)
 
 
 def _lists(postings: dict[K, list[bytes]], keys: Iterable[K]) -> list[list[bytes]]:

@@ -194,9 +194,7 @@ class Relay:
         """NIP-01: "If an already used subscription_id is used … relay MUST overwrite it": the old one ends."""
         self._end(peer, wanted.name)
         subscription = self._hub.subscribe(peer, wanted.name, wanted.filters)
-        scan = self._store.query(
-            wanted.filters, now=now, limit=MAX_LIMIT, keys=peer.session.authenticated, until_sequence=self._store.sequence
-        )
+        scan = self._store.query(wanted.filters, now=now, limit=MAX_LIMIT, keys=peer.session.authenticated)
         if not self._advance(subscription, scan):
             task = asyncio.get_running_loop().create_task(self._scan(subscription, scan))
             self._scans.add(task)

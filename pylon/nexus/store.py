@@ -65,11 +65,6 @@ class Store:
     def __len__(self) -> int:
         return len(self._index)
 
-    @property
-    def sequence(self) -> int:
-        """The number of the last event that was accepted."""
-        return self._index.sequence
-
     def get(self, event_id: str) -> Record | None:
         """The stored event of that id."""
         return self._index.get(event_id)
@@ -93,11 +88,9 @@ class Store:
             # The bytes of the first stand before this in the log's queue.
             self._log.append(b"", lambda error: done(Verdict.DUPLICATE, None if record.durable else error or OSError("not written")))
 
-    def query(
-        self, filters: Sequence[Filter], *, now: int, limit: int, keys: Set[str] | None = None, until_sequence: int | None = None
-    ) -> Iterator[Record | None]:
+    def query(self, filters: Sequence[Filter], *, now: int, limit: int, keys: Set[str] | None = None) -> Iterator[Record | None]:
         """See Index.query."""
-        return self._index.query(filters, now=now, limit=limit, keys=keys, until_sequence=until_sequence)
+        return self._index.query(filters, now=now, limit=limit, keys=keys)
 
     def expire(self, now: int) -> int:
         """Forget what has expired (NIP-40)."""

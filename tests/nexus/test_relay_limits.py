@@ -187,6 +187,26 @@ async def test_a_slow_reader_is_closed_with_a_reason(relay: Server, monkeypatch:
         assert slow.close_reason.startswith("slow reader")
 
 
+async def test_nothing_is_read_from_a_client_that_does_not_read(relay: Server) -> None:
+    """What a client asks for cannot pile up: while it takes no answers, its questions stay in the socket; then they are answered."""
+    async with connected(relay.url, ALICE) as alice, connected(relay.url, BOB) as bob:
+        (reader,) = [one for one in relay._relay.peers if one.session.authenticated == {hex_key(BOB)}]
+        await alice.accept(*(note(content="x" * 300_000) for _ in range(20)))
+        transport = reader._transport.underlying_transport
+        bob.transport.underlying_transport.pause_reading()
+        asked = 0
+        while transport.is_reading() and asked < MAX_SUBSCRIPTIONS:
+            bob.say("REQ", f"s{asked}", {})
+            asked += 1
+            await alice.accept(note())
+        assert asked < MAX_SUBSCRIPTIONS
+        bob.transport.underlying_transport.resume_reading()
+        eoses = 0
+        while eoses < asked:
+            eoses += (await bob.receive())[0] == "EOSE"
+        assert transport.is_reading()
+
+
 async def test_a_large_answer_waits_for_its_reader(relay: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stored events are sent as the reader takes them: however large the answer, its reader is not too slow for it."""
     monkeypatch.setattr(peer, "MAX_WAITING", 3_000_000)

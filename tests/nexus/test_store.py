@@ -77,6 +77,7 @@ async def test_an_expired_version_does_not_bring_back_its_predecessor(tmp_path: 
     )  # fmt: skip
     store = await reopened(store, NOW + 10)
     assert ids(store, NOW + 10) == []
+    assert len(store) == 0
     assert await put(store, gone) == [Verdict.DELETED]
     await store.aclose()
 
