@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from pylon.errors import ConfigError
+from pylon.errors import ConfigError, NotSetUp
 
 LOCAL_RELAY = "ws://127.0.0.1:7700"
 """The relay of the default configuration: a Nexus that the node starts itself when nobody listens there."""
@@ -43,8 +43,12 @@ class Home:
         return cls(Path(given or os.environ.get("PYLON_HOME") or "~/.pylon").expanduser().absolute())
 
     def create(self) -> None:
-        """Make the folder, readable by its owner alone."""
-        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        """Make the folder, readable by its owner alone. Raises NotSetUp where that cannot be."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            hint = "choose another with --home or PYLON_HOME"
+            raise NotSetUp(f"the home {self.path} cannot be made: {error.strerror}", hint=hint) from error
 
 
 def short_socket(path: Path) -> Path:

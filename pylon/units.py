@@ -21,6 +21,11 @@ def ceil_sat(amount: Msat) -> Msat:
     return Msat(-(-amount // 1000) * 1000)
 
 
+def count_of(number: int, thing: str) -> str:
+    """`1 job`, `2 jobs`."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
 def show_sats(amount: Msat) -> str:
     """An amount for people: `1 sat`, `1.5 sats`, `0.001 sats`."""
     whole, rest = divmod(amount, 1000)

@@ -50,7 +50,7 @@ from pylon.nostr import nip90
 from pylon.nostr.nip90 import error_extra, write_feedback, write_result
 
 PROVIDER_ACCOUNT = 0
-BACKOFF = (0.5, 2.0, 5.0)
+BACKOFF = (0.5, 2.0, 5.0, 10.0)
 """Seconds before the next try of a computation that failed."""
 
 S = ProviderState
@@ -141,7 +141,8 @@ def _generated(job: ProviderJob, signal: Generated, terms: Terms, now: float) ->
 
 def _generate_failed(job: ProviderJob, signal: GenerateFailed, terms: Terms, now: float) -> ProviderStep:
     attempts = job.attempts + 1
-    if signal.again and attempts < terms.max_attempts:
+    # A backend that broke cools down longer than a few tries last: for a paid job we go on as long as its customer waits.
+    if signal.again and (attempts < terms.max_attempts or (job.paid and now < job.deadline)):
         again = Generate(not_before=now + BACKOFF[min(attempts, len(BACKOFF)) - 1])
         return Step(replace(job, attempts=attempts, trouble=signal.trouble), again)
     job = replace(job, attempts=attempts, trouble=signal.trouble, state=S.OWING if job.paid else S.FAILED)

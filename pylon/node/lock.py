@@ -16,11 +16,11 @@ class HomeLock:
         self._home = home
         self._fd: int | None = None
 
-    def acquire(self, *, wait: bool = False) -> bool:
-        """Take the lock; False where another process has it. `wait` blocks until it is free: call it off the loop."""
+    def acquire(self) -> bool:
+        """Take the lock; False where another process has it."""
         fd = os.open(self._home.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(fd)
             return False

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +24,8 @@ from pylon.node.service import Service
 from pylon.nostr.keys import Identity
 
 TAKE_OVER_SECONDS = 40.0
-"""How long an idle node may take to leave."""
+"""How long another process of the home may take to say what it is, or to leave."""
+LOOK_SECONDS = 0.1
 
 log = logging.getLogger("pylon.node")
 
@@ -62,20 +64,22 @@ async def run_node(home: Home, config: Config, identity: Identity, *, provides: 
 
 
 async def _take_over(home: Home, lock: HomeLock, *, provides: bool) -> None:
-    """An idle node makes room for a provider; any other stays, and we do not start."""
-    try:
-        status = await call(home, "status")
-        idle = b'"role":"idle"' in status
-        if provides and idle:
-            await call(home, "shutdown")
-    except Gone:
-        idle = True  # it is leaving, or not ready yet: the lock tells
-    if not (provides and idle):
-        raise AlreadyRunning("Pylon is already running for this home", hint="`pylon status` shows it, `pylon stop` ends it")
-    try:
-        await asyncio.wait_for(asyncio.to_thread(lock.acquire, wait=True), TAKE_OVER_SECONDS)
-    except TimeoutError as error:
-        raise AlreadyRunning("another process of this home does not end", hint="`pylon stop` ends it") from error
+    """Follow the process that has the lock: an idle node makes room for a provider; any other stays, which we say once it is ready."""
+    deadline = time.monotonic() + TAKE_OVER_SECONDS
+    asked = False
+    while not lock.acquire():
+        try:
+            is_idle = b'"role":"idle"' in await call(home, "status")
+            if not (provides and is_idle):
+                raise AlreadyRunning("Pylon is already running for this home", hint="`pylon status` shows it, `pylon stop` ends it")
+            if not asked:
+                await call(home, "shutdown")
+                asked = True
+        except Gone:
+            log.debug("the other process is starting, or leaving")
+        if time.monotonic() > deadline:
+            raise AlreadyRunning("another process of this home neither answers nor ends", hint="`pylon stop` ends it")
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 def main(arguments: list[str]) -> int:

@@ -164,14 +164,14 @@ class Node:
             for effect in stored:
                 self.performer.perform(effect)
 
-    def resume(self) -> None:
-        """What a start does: every unfinished effect, and another try for answers that are owed."""
+    def resume(self, *, provides: bool) -> None:
+        """What a start does: every unfinished effect and, for a provider, another try for answers that are owed."""
         if self.performer is None:
             raise AssertionError("nobody performs effects yet")
         for stored in self.ledger.unfinished():
             self.performer.perform(stored, resumed=True)
         for job in self.open_jobs(Role.PROVIDER):
-            if job.state is ProviderState.OWING:
+            if provides and job.state is ProviderState.OWING:
                 self.apply(Role.PROVIDER, job.id, Woke())
 
     def _changed(self, job: Job) -> None:

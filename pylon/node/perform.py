@@ -62,7 +62,7 @@ LOOK_SECONDS = (0.1, 0.3, 1.0, 3.0)
 class Performer:
     """One task for each effect."""
 
-    def __init__(self, node: Node, pool: Pool, wallet: Wallet, generator: Generator) -> None:
+    def __init__(self, node: Node, pool: Pool, wallet: Wallet, generator: Generator | None) -> None:
         self._node = node
         self._pool = pool
         self._wallet = wallet
@@ -79,7 +79,8 @@ class Performer:
             case Wake(at=at):
                 self._wake(stored, at)
             case StopGenerating():
-                self._generator.stop(stored.job)
+                if self._generator is not None:
+                    self._generator.stop(stored.job)
                 self._node.ledger.finish(stored.n)
             case Publish() | Send() as effect:
                 self._task(self._publish(stored, effect))
@@ -94,7 +95,9 @@ class Performer:
             case CancelInvoice(payment_hash=payment_hash):
                 self._task(self._cancel_invoice(stored, payment_hash))
             case Generate() as effect:
-                self._task(self._generate(stored, effect))
+                # Without the provider's role there is no backend: the computation waits in the ledger for the next provider.
+                if self._generator is not None:
+                    self._task(self._generate(stored, effect, self._generator))
 
     async def aclose(self) -> None:
         """Stop. What is not finished stays stored."""
@@ -280,13 +283,13 @@ class Performer:
 
     # Answers.
 
-    async def _generate(self, stored: StoredEffect, effect: Generate) -> None:
+    async def _generate(self, stored: StoredEffect, effect: Generate, generator: Generator) -> None:
         if (wait := effect.not_before - time.time()) > 0:
             await asyncio.sleep(wait)
         job = self._node.job(Role.PROVIDER, stored.job)
         if not isinstance(job, ProviderJob):
             raise AssertionError("a computation belongs to a provider's job")
-        outcome = await self._generator.run(job)
+        outcome = await generator.run(job)
         if outcome is None:
             self._node.ledger.finish(stored.n)  # stopped: the job has gone on without it
         else:

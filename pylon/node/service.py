@@ -111,7 +111,7 @@ class Service:
             on_event=self._intake.on_event, on_repeat=self._intake.on_repeat, on_eose=self._intake.on_eose,
             clock=time.time, rng=random.Random(),
         )
-        self._generator = Generator(backends, max(1, slots), config.provider.default_model)
+        self._generator = Generator(backends, slots, config.provider.default_model) if self.provides else None
         performer = Performer(self.node, self._pool, self.wallet, self._generator)
         self._performer = performer
         stack.push_async_callback(self._close_pool)
@@ -122,11 +122,12 @@ class Service:
         self.spending.resume()
         if self.provides or self.node.open_jobs(Role.BUYER) or self.node.open_jobs(Role.PROVIDER):
             await self.relays()
-        self.node.resume()
-        if self.provides:
+        self.node.resume(provides=self.provides)
+        if self._generator is not None:
+            line = self._generator.slots
             self._announcer = Announcer(
                 self._pool, self.node.provider_keys, config.relays, name=config.provider.name, price=terms.floor, per_1k=terms.per_1k,
-                free_slots=lambda: max(0, self._generator.slots.size - self._generator.slots.used),
+                free_slots=lambda: max(0, line.size - line.used),
             )
             self._run(stack, self._announcer.run(self._models), "the announcement")
         self._control = ControlServer(self.home.control, Calls(self).table())
@@ -194,7 +195,7 @@ class Service:
                 for relay in (self._pool.states() if self._pool_started else [])
             ],
             "backends": [{"name": b.name, "models": [m.name for m in models]} for b, models in backends],
-            "slots": {"size": self._generator.slots.size, "used": self._generator.slots.used} if self.provides else None,
+            "slots": {"size": self._generator.slots.size, "used": self._generator.slots.used} if self._generator else None,
             "jobs": self.node.ledger.counts(),
             "earnings": {"total_msat": total, "jobs": jobs},
         }

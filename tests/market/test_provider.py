@@ -189,7 +189,7 @@ def test_no_receipt_without_a_preimage_or_to_ourselves(changes: dict[str, object
 
 
 def test_tries_are_counted_and_spaced() -> None:
-    """A computation that may work the next time is tried again, later each time, `max_attempts` times in all."""
+    """A computation that may work the next time is tried again, later each time: `max_attempts` times, a paid one until its deadline."""
     job = sold(S.RUNNING)
     waits = []
     for _ in range(TERMS.max_attempts - 1):
@@ -199,7 +199,9 @@ def test_tries_are_counted_and_spaced() -> None:
         waits.append(effect.not_before - NOW)
         job = step.job
     assert tuple(waits) == BACKOFF[: TERMS.max_attempts - 1]
-    assert sell(job, AGAIN).job.state is S.OWING
+    assert sell(job, AGAIN, now=job.deadline).job.state is S.OWING
+    assert sell(job, AGAIN, now=job.deadline - 1).job.state is S.RUNNING
+    assert sell(replace(job, paid_at=None), AGAIN).job.state is S.FAILED
 
 
 def test_many_tries_stay_within_the_backoff_table() -> None:

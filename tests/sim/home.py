@@ -98,7 +98,7 @@ class Home:
         self.node = Node(Config(), self.identity, self.ledger, self.prices or nobody)
         self.intake = Intake(self.node, None)
         self.node.performer = self
-        self.node.resume()
+        self.node.resume(provides=True)
         for relay in self.relays:
             relay.subscribe(self.hear, self._wants)
         for event in self.bank.news.get(self.name, ())[self.ledger.mark(MARK) or 0:]:
