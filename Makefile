@@ -31,7 +31,6 @@ test: native
 check: native
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict
-	$(BIN)/python -m mypy.stubtest pylon._native.core pylon._native.frames --allowlist native/stubtest.allow
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo test --quiet -p pylon-core --locked
