@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from pylon.backends import detect
+from pylon.backends.embedded import Embedded
 from pylon.backends.models import SMOLLM2, pull
+from tests.conformance.backend import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,3 +62,28 @@ def llama(model_file: Path) -> Iterator[str]:
     """The address of a llama-server that lives as long as the session."""
     with llama_server(model_file) as (url, _):
         yield url
+
+
+@pytest.fixture
+async def backend() -> AsyncIterator[Embedded]:
+    """The engine's user."""
+    backend = Embedded()
+    yield backend
+    await backend.aclose()
+
+
+async def until_gone(pid: int) -> None:
+    """Wait until the process has ended (a zombie that nobody collects has ended too)."""
+    async with asyncio.timeout(PATIENCE):
+        while alive(pid):  # noqa: ASYNC110  # the engine is another process
+            await asyncio.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -20,11 +19,11 @@ from pylon.backends import link as link_module
 from pylon.backends.base import BackendBroken, Prompt
 from pylon.backends.embedded import Embedded, EmbeddedSource
 from pylon.backends.engine import Record
-from pylon.backends.link import Paths, end, open_link
-from pylon.backends.models import SMOLLM2
-from pylon.config import BackendsConfig, models_dir
-from pylon.errors import ConfigError, NoModel
-from tests.backends.conftest import ROOT
+from pylon.backends.link import Paths, end
+from pylon.backends.llama_server import LlamaServer
+from pylon.config import BackendsConfig
+from pylon.errors import NoBackend, NoModel
+from tests.backends.conftest import ROOT, alive, until_gone
 from tests.conformance.backend import PATIENCE, answer, soon, text_of
 
 pytestmark = pytest.mark.usefixtures("model_file")
@@ -46,14 +45,6 @@ async def main():
 asyncio.run(main())
 """
 """A process that uses the engine until its standard input is closed; it prints the engine's pid."""
-
-
-@pytest.fixture
-async def backend() -> AsyncIterator[Embedded]:
-    """The engine's user."""
-    backend = Embedded()
-    yield backend
-    await backend.aclose()
 
 
 def user(home: Path) -> subprocess.Popen[str]:
@@ -79,23 +70,6 @@ def leave(process: subprocess.Popen[str]) -> None:
 def record() -> Record:
     """The engine's record."""
     return msgspec.json.decode(Paths().record.read_bytes(), type=Record)
-
-
-async def until_gone(pid: int) -> None:
-    """Wait until the process has ended (a zombie that nobody collects has ended too)."""
-    async with asyncio.timeout(PATIENCE):
-        while alive(pid):  # noqa: ASYNC110  # the engine is another process
-            await asyncio.sleep(0.02)
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    stat = Path(f"/proc/{pid}/stat")
-    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 async def test_asking_for_models_starts_nothing(backend: Embedded) -> None:
@@ -124,6 +98,24 @@ async def test_the_record(backend: Embedded) -> None:
     assert backend._link.hello.key not in paths.record.read_text("utf-8")
     assert paths.folder.stat().st_mode & 0o777 == 0o700
     assert paths.socket.stat().st_mode & 0o777 == 0o600
+
+
+async def test_only_users_are_answered(backend: Embedded) -> None:
+    """Another process of this machine, which has no key, gets no token out of the engine."""
+    await answer(backend, HELLO)
+    assert backend._link is not None
+    stranger = LlamaServer(backend._link.hello.url)
+    with pytest.raises(NoBackend, match="Invalid API Key"):
+        await soon(stranger.models())
+    await stranger.aclose()
+
+
+async def test_the_threads_of_the_engine_wait_without_spinning(backend: Embedded) -> None:
+    """OpenMP is told so before it is loaded; spinning threads make the engine, and everybody else, ten times slower."""
+    await answer(backend, HELLO)
+    assert backend.pid is not None
+    shown = await asyncio.to_thread(subprocess.check_output, ["ps", "eww", "-o", "command=", "-p", str(backend.pid)], text=True)
+    assert "OMP_WAIT_POLICY=passive" in shown
 
 
 async def test_many_users_start_one_engine(tmp_path: Path) -> None:
@@ -221,72 +213,6 @@ async def test_an_engine_that_hangs_is_ended(backend: Embedded, monkeypatch: pyt
     assert backend.pid != hanging
 
 
-async def test_a_long_path_gets_a_short_socket(backend: Embedded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A state folder whose path is too long for a Unix socket works like any other."""
-    monkeypatch.setenv("PYLON_STATE_DIR", str(tmp_path / ("long" * 40)))
-    with tempfile.TemporaryDirectory(prefix="p") as short:
-        monkeypatch.setenv("XDG_RUNTIME_DIR", short)
-        assert await answer(backend, HELLO)
-        assert Paths().socket.parent == Path(short)
-        pid = backend.pid
-        await backend.aclose()
-        await until_gone(pid or 0)
-
-
-async def test_a_state_folder_that_cannot_be_used(backend: Embedded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the operating system refuses is BackendBroken with its reason."""
-    monkeypatch.setenv("PYLON_STATE_DIR", str(tmp_path))
-    _spoil(tmp_path / "engine")
-    with pytest.raises(BackendBroken, match="cannot be started"):
-        await soon(backend.count(HELLO))
-
-
-def _spoil(path: Path) -> None:
-    """A file where a folder should be."""
-    path.write_bytes(b"")
-
-
-async def test_a_process_that_ignores_sigterm_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the grace time SIGKILL follows."""
-    monkeypatch.setattr(link_module, "KILL_AFTER_S", 0.2)
-    deaf = "import signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); sys.stdin.read()"
-    process = subprocess.Popen(  # noqa: ASYNC220  # it is the process that is tested
-        [sys.executable, "-c", deaf], start_new_session=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    await asyncio.to_thread(process.stdout.readline)
-    await soon(end(process.pid))
-    await asyncio.to_thread(process.communicate)
-    assert process.returncode == -signal.SIGKILL
-
-
-async def test_a_damaged_model_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An engine that cannot start says so at once, and names its log."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    broken = msgspec.structs.replace(SMOLLM2, member="x/broken.gguf", size=4)
-    models_dir().mkdir(parents=True)
-    (models_dir() / "broken.gguf").write_bytes(b"GGUF")
-    with pytest.raises(BackendBroken, match=r"engine\.log"):
-        await soon(open_link(broken))
-    assert Paths().log.stat().st_size
-
-
-async def test_a_stranger_on_the_socket_is_not_believed() -> None:
-    """What does not greet as the engine does is refused, and so is a greeting without end."""
-    paths = Paths()
-    for greeting in (b"hello\n", b"x" * 100_000, b'{"pid":"1"}\n'):
-
-        async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter, greeting: bytes = greeting) -> None:
-            writer.write(greeting)
-            await writer.drain()
-            writer.close()
-
-        async with await asyncio.start_unix_server(greet, paths.socket):
-            with pytest.raises(BackendBroken, match="not Pylon's engine"):
-                await soon(open_link(SMOLLM2))
-        paths.socket.unlink(missing_ok=True)
-
-
 async def test_without_the_model_it_is_not_offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No model file: the source finds nothing and says what to do; one that vanishes later is NoModel."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -295,10 +221,3 @@ async def test_without_the_model_it_is_not_offered(tmp_path: Path, monkeypatch: 
     assert "pylon models pull" in source.remarks()[0]
     with pytest.raises(NoModel):
         await Embedded().count(HELLO)
-
-
-async def test_a_grace_that_is_no_number(backend: Embedded, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PYLON_ENGINE_GRACE must be a number."""
-    monkeypatch.setenv("PYLON_ENGINE_GRACE", "soon")
-    with pytest.raises(ConfigError, match="PYLON_ENGINE_GRACE"):
-        await soon(backend.count(HELLO))

@@ -83,12 +83,33 @@ BAD: dict[str, tuple[dict[str, bytes], type[PylonError]]] = {
 }
 
 
+WORDS = {
+    "an endless line": "a line of more than",
+    "silence after a token": "in time",
+    "events without text and end": "a stream without end",
+    "a compressed answer": "compressed",
+    "a huge answer": "more than",
+    "a negative usage": "cannot be",
+    "a huge usage": "cannot be",
+}
+"""Where several guards would end the same case, the words of the one that must."""
+
+
 @pytest.mark.parametrize("case", BAD)
 async def test_bad_answers_have_their_class(case: str) -> None:
     """Whatever a server sends becomes one of the errors of the port."""
     answers, expected = BAD[case]
-    with pytest.raises(expected):
+    with pytest.raises(expected, match=WORDS.get(case)):
         await ask(answers)
+
+
+async def test_a_huge_text_is_not_sent_to_be_counted() -> None:
+    """A text that cannot fit is refused without keeping the server busy for seconds."""
+    async with site(WELL | {COUNT: HANG}) as url:
+        backend = LlamaServer(url)
+        with pytest.raises(ContextOverflow):
+            await soon(backend.count(Prompt("a" * 1_000_000)))
+        await backend.aclose()
 
 
 async def test_a_refused_request_does_not_count_as_broken() -> None:
