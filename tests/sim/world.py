@@ -12,7 +12,7 @@ from pylon.node.database import MEMORY
 from pylon.nostr.event import sign
 from pylon.nostr.keyfile import Record
 from pylon.nostr.keys import Identity, Keys
-from pylon.nostr.nip90 import Input, Request, write_request
+from pylon.nostr.nip90 import FEEDBACK, Input, Request, read_feedback, write_request
 from pylon.units import Msat
 from tests.sim.bank import Bank
 from tests.sim.clock import START, Clock
@@ -59,6 +59,8 @@ class World:
         ]
         for home in self.homes:
             self.bank.fund(home.name, chance.choice((0, 900, 5_000, 100_000, 100_000)))
+        self.withdrawn: dict[str, float] = {}
+        """When the person cancelled a job, by its id."""
         self._plan()
 
     def _plan(self) -> None:
@@ -119,10 +121,18 @@ class World:
     def _order(self, home: Home, job_id: str, signal: PayOrdered | Withdrawn) -> None:
         if home.up:
             home.node.apply(Role.BUYER, job_id, signal)
+            if isinstance(signal, Withdrawn):
+                self.withdrawn[job_id] = self.clock.now
 
     def run(self) -> None:
         """Until nothing is left to happen."""
         self.clock.run()
+
+    def offers(self, job_id: str, provider: str) -> dict[str, int]:
+        """What a provider has asked for a job: invoice and the amount that its event announced."""
+        events = {event.id: event for relay in self.relays for event in relay.stored.values() if event.pubkey == provider}
+        found = [read_feedback(event) for event in events.values() if event.kind == FEEDBACK and event.values("e") == (job_id,)]
+        return {offer.bolt11: offer.amount for offer in found if offer.status == "payment-required" and offer.amount is not None}
 
     def close(self) -> None:
         """Close the ledgers."""
