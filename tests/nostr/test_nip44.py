@@ -45,7 +45,7 @@ KEY = bytes(range(32))
 
 @pytest.mark.parametrize("vector", VALID["get_conversation_key"], ids=range(35))
 def test_conversation_keys(vector: Vector) -> None:
-    """`valid.get_conversation_key`."""
+    """`valid.get_conversation_key`: the key that two people share."""
     assert nip44.conversation_key(bytes.fromhex(vector["sec1"]), bytes.fromhex(vector["pub2"])).hex() == vector["conversation_key"]
 
 
@@ -62,7 +62,7 @@ def test_encrypt_decrypt(vector: Vector) -> None:
 
 @pytest.mark.parametrize("vector", VALID["encrypt_decrypt_long_msg"], ids=range(3))
 def test_long_messages(vector: Vector) -> None:
-    """`valid.encrypt_decrypt_long_msg`."""
+    """`valid.encrypt_decrypt_long_msg`: long texts, known by their hashes."""
     key, text = bytes.fromhex(vector["conversation_key"]), vector["pattern"] * vector["repeat"]
     assert hashlib.sha256(text.encode()).hexdigest() == vector["plaintext_sha256"]
     payload = nip44.encrypt(key, text, nonce=bytes.fromhex(vector["nonce"]))

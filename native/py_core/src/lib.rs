@@ -1,17 +1,19 @@
 //! The Python face of `pylon-core`: module `pylon._native.core`, described in `pylon/_native/core.pyi`. Bytes in, bytes
 //! out; every error of the core becomes one `ValueError`.
 
-use pylon_core::{Error, bip32, bolt11, error, event, keys, nip44, seal};
+mod invoice;
+
+use pylon_core::{Error, bip32, error, event, keys, nip44, seal};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 use std::cell::RefCell;
 
-type Result<T> = std::result::Result<T, Fault>;
+pub(crate) type Result<T> = std::result::Result<T, Fault>;
 
 /// An error of the core or of Python on its way out: the one place where errors are mapped.
-enum Fault {
+pub(crate) enum Fault {
     Core(Error),
     Python(PyErr),
 }
@@ -178,96 +180,6 @@ fn nip44_decrypt<'py>(py: Python<'py>, conversation_key: &[u8], payload: &str) -
 }
 
 /// A decoded BOLT11 invoice.
-#[pyclass(frozen, module = "pylon._native.core")]
-struct Bolt11(bolt11::Invoice);
-
-#[pymethods]
-impl Bolt11 {
-    #[getter]
-    fn currency(&self) -> &'static str {
-        self.0.currency
-    }
-    #[getter]
-    fn amount_msat(&self) -> Option<u64> {
-        self.0.amount_msat
-    }
-    #[getter]
-    fn timestamp(&self) -> u64 {
-        self.0.timestamp
-    }
-    #[getter]
-    fn expiry(&self) -> u64 {
-        self.0.expiry
-    }
-    #[getter]
-    fn payment_hash<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.0.payment_hash)
-    }
-    #[getter]
-    fn payment_secret<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.0.payment_secret)
-    }
-    #[getter]
-    fn payee<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.0.payee)
-    }
-    #[getter]
-    fn description(&self) -> Option<&str> {
-        self.0.description.as_deref()
-    }
-    #[getter]
-    fn description_hash<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
-        self.0.description_hash.map(|hash| PyBytes::new(py, &hash))
-    }
-    #[getter]
-    fn min_final_cltv_expiry(&self) -> u64 {
-        self.0.min_final_cltv_expiry
-    }
-    #[getter]
-    fn fallback_addresses(&self) -> Vec<String> {
-        self.0.fallback_addresses.clone()
-    }
-    #[getter]
-    fn route_hints(&self) -> usize {
-        self.0.route_hints
-    }
-}
-
-#[pyfunction]
-#[pyo3(signature = (invoice, /))]
-fn bolt11_decode(py: Python<'_>, invoice: &str) -> Result<Bolt11> {
-    Ok(Bolt11(py.detach(|| bolt11::decode(invoice))?))
-}
-
-#[pyfunction]
-#[pyo3(signature = (
-    secret, currency, amount_msat, payment_hash, payment_secret, description, timestamp, expiry, min_final_cltv_expiry, /
-))]
-#[expect(clippy::too_many_arguments, reason = "the signature of core.pyi")]
-fn bolt11_encode(
-    secret: &[u8],
-    currency: &str,
-    amount_msat: Option<u64>,
-    payment_hash: &[u8],
-    payment_secret: &[u8],
-    description: &str,
-    timestamp: u64,
-    expiry: u64,
-    min_final_cltv_expiry: u64,
-) -> Result<String> {
-    let draft = bolt11::Draft {
-        currency,
-        amount_msat,
-        payment_hash,
-        payment_secret,
-        description,
-        timestamp,
-        expiry,
-        min_final_cltv_expiry,
-    };
-    Ok(bolt11::encode(secret, &draft)?)
-}
-
 #[pyfunction(name = "seal")]
 #[pyo3(signature = (key, nonce, plaintext, aad, /))]
 fn seal_<'py>(py: Python<'py>, key: &[u8], nonce: &[u8], plaintext: &[u8], aad: &[u8]) -> Result<Bound<'py, PyBytes>> {
@@ -290,11 +202,13 @@ fn unseal<'py>(
 #[pymodule]
 mod core {
     #[pymodule_export]
-    use super::{
-        Bolt11, Signer, bip32_derive, bolt11_decode, bolt11_encode, check_events, event_id, nip44_conversation_key,
-        nip44_decrypt, nip44_encrypt, public_key, seal_, unseal, verify,
-    };
+    use super::invoice::{Bolt11, bolt11_decode, bolt11_encode};
     use super::{Bound, PyModule, PyModuleMethods, PyResult, event};
+    #[pymodule_export]
+    use super::{
+        Signer, bip32_derive, check_events, event_id, nip44_conversation_key, nip44_decrypt, nip44_encrypt, public_key,
+        seal_, unseal, verify,
+    };
 
     #[pymodule_init]
     fn init(m: &Bound<'_, PyModule>) -> PyResult<()> {
