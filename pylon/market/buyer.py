@@ -115,7 +115,9 @@ def _pay_failed(job: BuyerJob, signal: PayFailed, currency: str, now: float) -> 
         return _withdraw(job, signal, currency, now)
     if signal.trouble.code == InsufficientFunds.code and not job.quotes:
         return choice.give_up(job)
-    return choice.go_on(job, now)
+    step = choice.go_on(job, now)
+    # The timer of the deadline may have come, a little early, while we paid.
+    return Step(step.job, *step.effects, Wake(job.deadline)) if step.job.state is S.POSTED else step
 
 
 def _pay_unknown(job: BuyerJob, signal: PayUnknown, currency: str, now: float) -> BuyerStep:
@@ -140,7 +142,7 @@ def _refused_after_pay(job: BuyerJob, signal: Refused, currency: str, now: float
 
 def _woke_paid(job: BuyerJob, signal: Woke, currency: str, now: float) -> BuyerStep:
     if now < job.deadline:
-        return Step(job)
+        return Step(job, Wake(job.deadline))  # timers and clocks may be early
     return Step(replace(job, state=S.LOST, trouble=Trouble("answer_owed", "paid, and no answer came before the deadline")))
 
 

@@ -98,7 +98,8 @@ def go_on(job: BuyerJob, now: float, *, ordered: bool = False) -> BuyerStep:
         return Step(job)
     if job.provider:
         return give_up(job)
-    return Step(job, Wake(now + LAPSE))
+    # Enough timers run already where so many have refused.
+    return Step(job, *([Wake(now + LAPSE)] if len(job.refusals) < MOST_PROVIDERS else []))
 
 
 def hopeless(job: BuyerJob) -> bool:
@@ -113,7 +114,7 @@ def woke_open(job: BuyerJob, signal: Woke, currency: str, now: float) -> BuyerSt
         return expire(job)
     if job.state is S.POSTED and hopeless(job):
         return give_up(job)
-    return Step(job)
+    return Step(job, Wake(job.deadline))  # timers and clocks may be early
 
 
 def give_up(job: BuyerJob) -> BuyerStep:

@@ -58,7 +58,7 @@ OPEN: list[Row] = [
             (state, {}, Withdrawn(), NOW, S.WITHDRAWN, (Publish,)),
             (state, {}, Working(A), NOW, S.POSTED, ()),
             (state, {"provider": B}, Working(A), NOW, state, ()),
-            (state, {}, Woke(), NOW, state, ()),
+            (state, {}, Woke(), NOW, state, (Wake,)),
         ),
     )
 ]
@@ -70,7 +70,7 @@ IN_FLIGHT: list[Row] = [
         (
             (state, {}, PAID, NOW, S.PAID, (Wake,)),
             (state, {"answer": "4", "answered_by": A}, PAID, NOW, S.DONE, ()),
-            (state, {}, FAILED, NOW, S.POSTED, (Wake,)),
+            (state, {}, FAILED, NOW, S.POSTED, (Wake, Wake)),
             (state, {"quotes": (quote(B, 2),)}, FAILED, NOW, S.PAYING, (Pay,)),
             (state, {"provider": A}, FAILED, NOW, S.FAILED, ()),
             (state, {}, FAILED, LATE, S.EXPIRED, (Publish,)),
@@ -99,7 +99,7 @@ ROWS: list[Row] = [
     (S.PAID, {}, Answered(B, "5", "tiny"), NOW, S.PAID, ()),
     (S.PAID, {}, Refused(A, TROUBLE), NOW, S.LOST, ()),
     (S.PAID, {}, Refused(B, TROUBLE), NOW, S.PAID, ()),
-    (S.PAID, {}, Woke(), NOW, S.PAID, ()),
+    (S.PAID, {}, Woke(), NOW, S.PAID, (Wake,)),
     (S.PAID, {}, Woke(), LATE, S.LOST, ()),
     (S.PAID, {}, Withdrawn(), NOW, S.WITHDRAWN, (Publish,)),
     (S.LOST, {}, Answered(A, "4", "tiny"), NOW, S.DONE, ()),

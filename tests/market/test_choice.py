@@ -131,7 +131,7 @@ def test_without_auto_pay_nothing_leaves_until_the_person_says_so() -> None:
     step = buy(step.job, PayOrdered())
     assert step.effects == ()
     step = buy(step.job, FAILED)
-    assert (step.job.state, step.effects, step.job.quotes) == (S.POSTED, (), (quote(B, 2),))
+    assert (step.job.state, step.effects, step.job.quotes) == (S.POSTED, (Wake(LATE),), (quote(B, 2),))
 
 
 def test_nothing_is_paid_at_or_after_the_deadline() -> None:
@@ -174,7 +174,7 @@ def test_a_refusal_leaves_an_open_job_to_the_others_for_a_while() -> None:
 def test_one_who_computes_is_waited_for() -> None:
     """`processing` without a quote: a free answer is on its way, so a refusal elsewhere does not end the job."""
     step = buy(bought(S.POSTED), Working(B), Refused(A, TROUBLE), Woke(), now=NOW + LAPSE)
-    assert (step.job.state, step.effects) == (S.POSTED, ())
+    assert (step.job.state, step.effects) == (S.POSTED, (Wake(LATE),))
     assert buy(step.job, Refused(B, TROUBLE), Woke(), now=NOW + LAPSE).job.state is S.FAILED
 
 
@@ -191,6 +191,7 @@ def test_strangers_cannot_make_a_record_grow_without_bound() -> None:
         stranger = f"{n:064x}"
         job = buy(job, Working(stranger), Refused(stranger, TROUBLE)).job
     assert len(job.working) == len(job.refusals) == MOST_PROVIDERS
+    assert buy(bought(S.POSTED, refusals=job.refusals), Refused(A, TROUBLE)).effects == ()
     assert buy(job, quoted()).job.quotes == (quote(),)
     full = bought(S.PAYING, quotes=tuple(quote(f"{n:064x}", n + 2) for n in range(MOST_PROVIDERS)))
     assert buy(full, quoted(C, 999)).job is full
@@ -207,3 +208,11 @@ def test_a_withdrawal_is_published_for_those_who_serve() -> None:
 def test_a_paid_job_wakes_at_its_deadline() -> None:
     """`paid -TimedOut-> lost` needs a timer of its own."""
     assert buy(bought(S.PAYING), PAID).effects == (Wake(LATE),)
+
+
+@pytest.mark.parametrize("state", [S.DRAFT, S.POSTED, S.PAID])
+def test_a_timer_that_is_early_is_set_again(state: S) -> None:
+    """A loop rounds to milliseconds and a clock may be set back: no job waits for ever because its deadline was heard too soon."""
+    step = buy(bought(state), Woke(), now=LATE - 0.001)
+    assert (step.job.state, step.effects) == (state, (Wake(LATE),))
+    assert buy(step.job, Woke(), now=LATE).job.ended

@@ -204,7 +204,8 @@ class Home:
         """Begin an effect: each of its steps comes later, and the home may die before any of them."""
         match stored.effect:
             case Wake(at=at):
-                self.soon(lambda: self._tell(stored, Woke()), at=max(at, self.clock.now))
+                # A loop's timers may be a little early.
+                self.soon(lambda: self._tell(stored, Woke()), at=max(at - self.clock.chance.choice((0, 0.001)), self.clock.now))
             case Publish() | Send() | Resend():
                 self.soon(lambda: self._publish(stored))
             case MakeInvoice() as make:
@@ -316,6 +317,6 @@ class Home:
             return
         self._running.discard(job.id)
         if self.faults and self.clock.happens(0.25):
-            self._tell(stored, GenerateFailed(Trouble("SERVICE_UNAVAILABLE", "the model broke"), self.clock.happens(0.7)))
+            self._tell(stored, GenerateFailed(Trouble("SERVICE_UNAVAILABLE", "the model broke"), self.clock.happens(0.4)))
         else:
             self._tell(stored, Generated(f"{self.node.provider_keys.pubkey_hex} answers {job.id}", "tiny", 3))

@@ -76,7 +76,7 @@ def check_bank(world: World) -> None:
 
 
 def check_purchases(world: World, home: Home) -> None:
-    """Nobody pays twice, over the bid or the offer, too late, or after a cancel; only the payee's answer counts or, free, an asked one's."""
+    """Nobody pays twice, over the bid or the offer, too late, or after a cancel; only the payee's answer counts, or a free one."""
     outgoing = [line for line in home.ledger.payments(-1) if line.direction is Direction.OUT and line.status is Status.SETTLED]
     per_job = Counter(line.job for line in outgoing)
     for job in bought(home):
