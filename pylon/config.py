@@ -139,7 +139,8 @@ def load(path: Path) -> Config:
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not TOML: {error}", hint="mend that line") from error
+        where = str(error).replace("(at end of document)", f"(at line {len(text.splitlines())}, the end of the document)")
+        raise ConfigError(f"{path} is not TOML: {where}", hint="mend that line") from error
     try:
         config = msgspec.convert(table, Config)
     except msgspec.ValidationError as error:

@@ -93,7 +93,6 @@ def _rows(document: Document, name: str) -> list[dict[str, list[str]]]:
 @command
 def stop(context: Context, force: bool, timeout: float) -> int | None:
     """Stop the node: jobs that are being answered are finished first."""
-    context.config()
     home = context.home
     pid = lock.running_pid(home)
     if pid is None:

@@ -65,13 +65,16 @@ def request_of(asked: SubmitArgs, config: Config) -> Request:
 
 
 def draft_job(asked: SubmitArgs, request: Request, keys: Keys, *, max_fee: Msat, now: float) -> BuyerJob:
-    """Sign the request (encrypted where it names one provider) with an expiration at the job's deadline."""
+    """Sign the request (encrypted where it names one provider) with an expiration at the job's deadline. Raises UsageError."""
     deadline = now + asked.timeout
     provider = request.providers[0] if request.providers else ""
-    draft = write_request(
-        msgspec.structs.replace(request, expiration=math.ceil(deadline)), created_at=int(now), salt=os.urandom(8),
-        encrypt=(lambda text: keys.encrypt(bytes.fromhex(provider), text)) if provider else None,
-    )
+    try:
+        draft = write_request(
+            msgspec.structs.replace(request, expiration=math.ceil(deadline)), created_at=int(now), salt=os.urandom(8),
+            encrypt=(lambda text: keys.encrypt(bytes.fromhex(provider), text)) if provider else None,
+        )
+    except ValueError as error:  # 32 bytes that are no point of the curve
+        raise UsageError(f"{provider} is nobody's public key", hint="`pylon wallet whoami` of the provider shows his") from error
     event = sign(draft, keys)
     return BuyerJob(
         id=event.id, request=event, prompt=asked.prompt, model=asked.model, bid=Msat(asked.bid), provider=provider,
