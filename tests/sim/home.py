@@ -316,7 +316,7 @@ class Home:
             self.ledger.finish(stored.n)
             return
         self._running.discard(job.id)
-        if self.faults and self.clock.happens(0.25):
+        if self.faults and self.clock.happens(0.4):
             self._tell(stored, GenerateFailed(Trouble("SERVICE_UNAVAILABLE", "the model broke"), self.clock.happens(0.4)))
         else:
             self._tell(stored, Generated(f"{self.node.provider_keys.pubkey_hex} answers {job.id}", "tiny", 3))

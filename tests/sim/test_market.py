@@ -176,7 +176,7 @@ def test_a_run_is_decided_by_its_seed() -> None:
 def test_the_runs_reach_every_end() -> None:
     """What is simulated is not a quiet world: among some hundred runs nearly every state is an end, paid and unpaid."""
     ends: Counter[str] = Counter()
-    for seed in range(200):
+    for seed in range(400):
         world = play(seed)
         ends.update(f"{'paid ' if job.paid else ''}{job.state}" for job in records(world))
         world.close()

@@ -84,7 +84,7 @@ class World:
         self.bank.faults = False
         for home in self.homes:
             home.faults = False
-            if self.clock.happens(0.5):
+            if self.clock.happens(0.3):
                 home.kill()
             home.revive()
         for relay in self.relays:
