@@ -19,6 +19,8 @@ START_SECONDS = 60.0
 """How long a node may take to say that it is ready (an embedded engine loads its model in that time)."""
 READY_FD = "PYLON_READY_FD"
 TRIES = 5
+_nodes: list[subprocess.Popen[bytes]] = []
+"""Nodes that this process has started: they outlive it, and are reaped here where they do not."""
 
 
 class ErrorDocument(msgspec.Struct, frozen=True):
@@ -62,7 +64,7 @@ async def call(home: Home, name: str, args: dict[str, object] | None = None, on_
         raise Gone("no node is running") from error
     try:
         writer.write(asked)
-        while raw := await reader.readline():
+        while (raw := await reader.readline()).endswith(b"\n"):  # half a line: it was killed while it wrote
             line = msgspec.json.decode(raw, type=Line)
             if line.error is not msgspec.UNSET:
                 raise remote_error(line.error)
@@ -130,6 +132,7 @@ def spawn(home: Home, role: str, extra: tuple[str, ...] = ()) -> int:
     if line.error is not msgspec.UNSET:
         process.wait(START_SECONDS)
         raise remote_error(line.error)
+    _nodes[:] = [node for node in (*_nodes, process) if node.poll() is None]
     return process.pid
 
 

@@ -111,15 +111,3 @@ class ControlServer:
         else:
             send("result", result)
         await writer.drain()
-
-
-def arg(args: Args, name: str, kind: type[msgspec.Struct] | type, default: object = ...) -> object:
-    """An argument of a call, checked. Raises UsageError."""
-    if name not in args:
-        if default is ...:
-            raise UsageError(f"the argument {name!r} is missing")
-        return default
-    try:
-        return msgspec.convert(args[name], kind)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"the argument {name!r} is wrong: {error}") from error

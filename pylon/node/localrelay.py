@@ -29,7 +29,8 @@ def is_wanted(relays: list[str]) -> bool:
 class LocalRelay:
     """Keeps a relay listening there, ours or anybody's, until it is closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = PORT) -> None:
+        self._port = port
         self._child: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -40,7 +41,7 @@ class LocalRelay:
 
     async def start(self) -> None:
         """Returns when something listens, or after the first attempt to make it so."""
-        if not await _listens():
+        if not await self._listens():
             await self._spawn()
         self._task = asyncio.get_running_loop().create_task(self._watch())
 
@@ -64,14 +65,15 @@ class LocalRelay:
                 self._child = None
                 log.warning("the local relay ended (status %d)", status)
             await asyncio.sleep(PROBE_SECONDS)
-            if not await _listens():
+            if not await self._listens():
                 await self._spawn()
 
     async def _spawn(self) -> None:
         data: Path = state_dir() / "nexus"
         with (state_dir() / "nexus.log").open("ab") as out:
             child = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "pylon", "nexus", "--host", HOST, "--port", str(PORT), "--data", str(data), "--until-eof", "--json",
+                sys.executable, "-m", "pylon", "nexus", "--host", HOST, "--port", str(self._port), "--data", str(data), "--until-eof",
+                "--json",
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=out, cwd="/",
             )
         if child.stdout is None:
@@ -82,13 +84,12 @@ class LocalRelay:
             log.warning("a local relay could not be started (status %d); somebody else may be starting one", status)
             return
         self._child = child
-        log.info("the local relay listens on %s", LOCAL_RELAY)
+        log.info("the local relay listens on ws://%s:%d", HOST, self._port)
 
-
-async def _listens() -> bool:
-    try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(HOST, PORT), 1.0)
-    except (OSError, TimeoutError):
-        return False
-    writer.close()
-    return True
+    async def _listens(self) -> bool:
+        try:
+            _, writer = await asyncio.wait_for(asyncio.open_connection(HOST, self._port), 1.0)
+        except (OSError, TimeoutError):
+            return False
+        writer.close()
+        return True
