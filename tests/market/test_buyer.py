@@ -169,4 +169,5 @@ def test_a_late_result_of_what_was_paid_is_taken() -> None:
     lost = buy(bought(S.PAID), Woke(), now=LATE).job
     assert lost.trouble == Trouble("answer_owed", "paid, and no answer came before the deadline")
     assert buy(lost, Answered(A, "4", "tiny")).job.trouble is None
-    assert buy(bought(S.EXPIRED), Answered(A, "4", "tiny")).job.state is S.EXPIRED
+    for state in (S.EXPIRED, S.WITHDRAWN, S.FAILED):
+        assert buy(bought(state), Answered(A, "4", "tiny")).job == bought(state)
