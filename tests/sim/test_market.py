@@ -25,7 +25,7 @@ from tests.sim.clock import Clock
 from tests.sim.home import Home
 from tests.sim.world import World
 
-RUNS = int(os.environ.get("PYLON_SIM_RUNS", "1000"))
+RUNS = int(os.environ.get("PYLON_SIM_RUNS", "1500"))
 PARTS = 10
 ON_DISK = 100
 """One run in so many has its ledgers in files, which are really closed and opened again at a kill."""
