@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 import logging
 import os
 import re
@@ -47,7 +48,12 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON doc
 
 def show_json(document: object) -> None:
     """Print one JSON document."""
-    sys.stdout.buffer.write(orjson.dumps(msgspec.to_builtins(document), option=orjson.OPT_APPEND_NEWLINE))
+    plain = msgspec.to_builtins(document)
+    try:
+        text = orjson.dumps(plain)
+    except orjson.JSONEncodeError:  # half a character, in the name of a file or a word of the command line
+        text = json.dumps(plain, ensure_ascii=False).encode("utf-8", "replace")
+    sys.stdout.buffer.write(text + b"\n")
     sys.stdout.flush()
 
 
@@ -67,7 +73,7 @@ def fail(error: PylonError, *, as_json: bool, document: dict[str, object] | None
     return error.exit_status
 
 
-_STEERS = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]").match
+_STEERS = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]").match
 
 
 def _plain(text: str) -> str:
@@ -76,8 +82,8 @@ def _plain(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` without what could drive a terminal: control characters (line breaks and tabs stay) and overrides of the writing direction,
-    which would make the rest of a line read as something else."""
+    """`text` without what could drive a terminal: control characters (line breaks and tabs stay), overrides of the writing direction,
+    which would make the rest of a line read as something else, and halves of characters, which cannot be written."""
     return "".join(c if c in "\n\t" or not _STEERS(c) else repr(c)[1:-1] for c in text)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import logging
 import sys
 
@@ -58,6 +59,8 @@ def pylon(ctx: click.Context, home: str | None, verbose: bool) -> None:
 def main() -> None:
     """Run the command line and exit. With `--json`, a wrong command line is a document too."""
     words = sys.argv[1:]
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: what a terminal cannot show is no reason to break off
     if "--json" not in words:
         pylon(words, prog_name="pylon")
     try:

@@ -59,6 +59,11 @@ def test_odd_prompts_are_prompts(market: Market) -> None:
         assert not set(listed.out) & set("\x00\x1b\u202e\u2066")
 
 
+def test_the_longest_answer(market: Market) -> None:
+    """`--max-tokens` bounds the answer of a paid job too (ancestor: defect 11)."""
+    assert market.bought("What is 2+2?", "--max-tokens", "2")["answer"] == "It is"
+
+
 def test_cancelling_stops_the_computation(market: Market) -> None:
     """The provider closes the stream of a job that its customer withdraws, paid or not; nothing more is charged."""
     world = market.world
