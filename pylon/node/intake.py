@@ -13,7 +13,7 @@ from pylon.backends.base import BackendBusy
 from pylon.backends.registry import Backends
 from pylon.errors import ContextOverflow, DecryptError, InvoiceRefused, NoBackend, NoModel, WireError
 from pylon.market import spend, terms
-from pylon.market.job import BuyerJob, ProviderJob, Role, Trouble
+from pylon.market.job import BuyerJob, ProviderJob, ProviderState, Role, Trouble
 from pylon.market.prompt import KINDS
 from pylon.market.signals import Answered, Cancelled, Declined, Quoted, Refused, Repeated, Signal, Working
 from pylon.market.terms import NotForUs
@@ -35,6 +35,8 @@ SKEW = 60
 UNBOUNDED_LIFE = 600
 """Seconds that we give a request without an expiration."""
 REPEAT_SECONDS = 2.0
+HELD_SECONDS = 15.0
+"""How long an offer holds a place in the queue while it is not paid."""
 MOST_DELETED = 100
 """Jobs that one deletion may name."""
 MOST_CONSIDERED = 1000
@@ -180,8 +182,19 @@ class Intake:
             raise JobError(nip90.RATE_LIMITED, "busy: ask again later") from error
         except NoBackend as error:
             raise JobError(nip90.SERVICE_UNAVAILABLE, "this provider has no model running now") from error
-        open_jobs = len(self._node.open_jobs(Role.PROVIDER))
+        open_jobs = self._occupied(time.time())
         return terms.quote(request, prompt, tokens=tokens, context=model.context, open_jobs=open_jobs, terms=self._node.terms)
+
+    def _occupied(self, now: float) -> int:
+        """Places in the queue: jobs that are, or will be, computed, and for a short while those that were offered and may still be paid.
+        An offer that nobody pays holds no place, or one stranger could fill the queue for nothing."""
+        return sum(
+            isinstance(job, ProviderJob)
+            and (job.state in (ProviderState.RUNNING, ProviderState.ANSWERED) or (
+                job.state in (ProviderState.OFFERED, ProviderState.INVOICED) and job.created_at > now - HELD_SECONDS
+            ))
+            for job in self._node.open_jobs(Role.PROVIDER)
+        )
 
     def _deletion(self, event: VerifiedEvent) -> None:
         """NIP-09: only the author of an event may delete it."""
@@ -214,7 +227,7 @@ class Intake:
         elif feedback.status == "error":
             code, message = nip90.read_error(feedback)
             if feedback.encrypted:
-                code = feedback.extra.strip() or code
+                code = feedback.extra.strip()[:40] or code
                 message = self._decrypt(event.pubkey, feedback.content) or message
             signal = Refused(event.pubkey, Trouble(code, message[:500]))
         elif feedback.status == "processing":

@@ -99,6 +99,8 @@ class Node:
             bought = buyer.advance(job, signal, self.currency, now, self.ledger.spent)
             after, effects = bought.job, bought.effects
         money = isinstance(signal, Settled | Paid | PayFailed) or any(isinstance(effect, Pay) for effect in effects)
+        if after is job and not effects and not money and done is None:
+            return job  # a repeat: strangers can send as many as they like, and none is worth a write
         with self.ledger.transaction(full=money):
             self._journal(job, signal, now)
             stored = self.ledger.put(after, effects, done=done, now=now)
@@ -142,6 +144,7 @@ class Node:
             or sold.bolt11 != bought.quote.bolt11
             or sold.state is not ProviderState.INVOICED
             or sold.request.pubkey != self.buyer_keys.pubkey_hex
+            or bought.quote.provider != self.provider_keys.pubkey_hex
             or bought.state is not BuyerState.PAYING
         ):
             return False

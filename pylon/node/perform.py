@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Coroutine
 
-from pylon.errors import InsufficientFunds, NoRelay, PaymentError, PaymentFailed, PaymentUnknown, PylonError
+from pylon.errors import InsufficientFunds, NoRelay, PaymentFailed, PylonError
 from pylon.market.effects import (
     CancelInvoice,
     Generate,
@@ -131,10 +131,14 @@ class Performer:
 
         def fire() -> None:
             self._timers.discard(timer)
-            if not self._stopping:
+            if self._stopping:
+                return
+            if time.time() < at:
+                self._wake(stored, at)  # timers of the loop may be a millisecond early
+            else:
                 self._tell(stored, Woke())
 
-        timer = loop.call_later(max(0.0, at - time.time()), fire)
+        timer = loop.call_later(max(0.001, at - time.time()), fire)
         self._timers.add(timer)
 
     # Relays.
@@ -222,12 +226,10 @@ class Performer:
                 await self._pay_own(stored, effect)
                 return
             paid = await self._wallet.pay(effect.bolt11, max_fee=effect.max_fee, key=effect.payment_hash)
-        except PaymentUnknown as error:
-            self._tell(stored, PayUnknown(Trouble(error.code, error.message)))
-        except PaymentError as error:
+        except (PaymentFailed, InsufficientFunds) as error:
             self._tell(stored, PayFailed(Trouble(error.code, error.message)))
         except PylonError as error:
-            # A wallet that breaks in the middle has not said no.
+            # Whatever else a wallet says, or breaks with, in the middle: it is not a no.
             self._tell(stored, PayUnknown(Trouble(error.code, error.message)))
         else:
             self._tell(stored, Paid(paid.preimage, paid.fee))
@@ -242,7 +244,11 @@ class Performer:
 
     async def _found(self, stored: StoredEffect, payment_hash: bytes) -> bool:
         """After a restart: has the wallet heard of this payment? Then its word counts, and nothing is paid again."""
-        state = await self._wallet.lookup(payment_hash, Direction.OUT)
+        try:
+            state = await self._wallet.lookup(payment_hash, Direction.OUT)
+        except PylonError as error:
+            self._tell(stored, PayUnknown(Trouble(error.code, error.message)))
+            return True
         match state.status:
             case PaymentStatus.SETTLED:
                 self._tell(stored, Paid(state.preimage or b"", state.fee))
@@ -265,7 +271,9 @@ class Performer:
                 if state.status is PaymentStatus.SETTLED:
                     self._tell(stored, Paid(state.preimage or b"", state.fee))
                     return
-                if state.status in (PaymentStatus.FAILED, PaymentStatus.EXPIRED, PaymentStatus.UNKNOWN):
+                # A wallet that has never heard of it may be about to: it is asked some more times before that counts as no.
+                never_heard = state.status is PaymentStatus.UNKNOWN and tries >= len(LOOK_SECONDS)
+                if never_heard or state.status in (PaymentStatus.FAILED, PaymentStatus.EXPIRED):
                     self._tell(stored, PayFailed(Trouble("payment_failed", "the payment failed")))
                     return
             await asyncio.sleep(LOOK_SECONDS[min(tries, len(LOOK_SECONDS) - 1)])

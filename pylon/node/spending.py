@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 
-from pylon.errors import PaymentError, PaymentFailed, PaymentUnknown, PylonError
+from pylon.errors import InsufficientFunds, PaymentFailed, PaymentUnknown, PylonError
 from pylon.market import spend
 from pylon.node.journal import Payment, Status
 from pylon.node.ledger import Ledger
@@ -42,10 +42,7 @@ class Spending:
             ))
         try:
             paid = await self._wallet.pay(bolt11, max_fee=self._max_fee, key=payable.payment_hash)
-        except PaymentUnknown:
-            self.follow(payable.payment_hash)
-            raise
-        except PaymentError:
+        except (PaymentFailed, InsufficientFunds):
             self._failed(payable.payment_hash)
             raise
         except PylonError as error:
@@ -87,7 +84,9 @@ class Spending:
                 if state.status is PaymentStatus.SETTLED:
                     self._settled(payment_hash, Paid(state.preimage or b"", state.fee))
                     return
-                if state.status in (PaymentStatus.FAILED, PaymentStatus.EXPIRED, PaymentStatus.UNKNOWN):
+                # A wallet that has never heard of it may be about to: it is asked some more times before that counts as no.
+                never_heard = state.status is PaymentStatus.UNKNOWN and tries >= len(LOOK_SECONDS)
+                if never_heard or state.status in (PaymentStatus.FAILED, PaymentStatus.EXPIRED):
                     self._failed(payment_hash)
                     return
             await asyncio.sleep(LOOK_SECONDS[min(tries, len(LOOK_SECONDS) - 1)])
