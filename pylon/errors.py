@@ -5,7 +5,10 @@ PylonError                 1   something is broken
 ├── NotSetUp               3   no identity in this home
 │   └── ConfigError        3   config.toml cannot be read
 ├── NoBackend              4   nothing here can answer
-│   └── NoModel            4   the model asked for is not here
+│   ├── NoModel            4   the model asked for is not here
+│   ├── ContextOverflow    4   prompt and answer do not fit into the model
+│   ├── BackendBusy        4   an engine is there and has no room now
+│   └── BackendBroken      4   an engine went away, or answered nonsense
 ├── NoRelay                5   no relay could be reached
 ├── PaymentError           6   over budget, or the payment failed
 │   ├── OverBudget         6   more than the bid or the budget allows
@@ -74,6 +77,18 @@ class ContextOverflow(NoBackend):
     """The prompt and the answer do not fit into the model's context."""
 
     code = "context_overflow"
+
+
+class BackendBusy(NoBackend):
+    """The backend is there and has no room now (429, 503): ask again later or elsewhere."""
+
+    code = "backend_busy"
+
+
+class BackendBroken(NoBackend):
+    """The backend went away, or answered nonsense, perhaps in the middle of an answer."""
+
+    code = "backend_broken"
 
 
 class NoRelay(PylonError):

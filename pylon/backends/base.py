@@ -9,49 +9,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
-import msgspec
+from pylon.errors import BackendBroken, BackendBusy
+from pylon.market.prompt import Chunk, Message, Model, Prompt, Usage
 
-from pylon.errors import NoBackend
-from pylon.market.prompt import Prompt
-
-__all__ = ["Backend", "BackendBroken", "BackendBusy", "Chunk", "Model", "Prompt", "Usage"]
-
-
-class Model(msgspec.Struct, frozen=True):
-    """A model that can be asked now. `context` is the real limit of one sequence, in tokens (prompt and answer)."""
-
-    name: str
-    context: int
-    loaded: bool
-    slots: int = 1
-
-
-class Usage(msgspec.Struct, frozen=True):
-    """Tokens, counted by the engine."""
-
-    prompt_tokens: int
-    completion_tokens: int
-
-
-class Chunk(msgspec.Struct, frozen=True):
-    """A piece of the answer; the last one carries `usage` and `finish_reason` (`stop` or `length`) and may be empty."""
-
-    text: str
-    model: str
-    usage: Usage | None = None
-    finish_reason: str = ""
-
-
-class BackendBusy(NoBackend):
-    """The backend is there and has no room now (429, 503): ask again later or elsewhere."""
-
-    code = "backend_busy"
-
-
-class BackendBroken(NoBackend):
-    """The backend went away, or answered nonsense, perhaps in the middle of an answer."""
-
-    code = "backend_broken"
+__all__ = ["Backend", "BackendBroken", "BackendBusy", "Chunk", "Message", "Model", "Prompt", "Usage"]
+"""The port, with all its values; the values stand where the rooms beside this one may import them too."""
 
 
 class Source(Protocol):

@@ -10,7 +10,7 @@ The script is TOML, named by `script` in `[backends]` and used only where `use` 
     log = "runs.log"              # a line for every start and every end of an answer; relative to the script
 
     [[reply]]
-    when = "2+2"                  # the first reply whose `when` is part of the prompt is given
+    when = "2+2"                  # the first reply whose `when` is part of the prompt (of any turn) is given
     text = "It is 4."
     fail = "broken"               # busy | overflow (at once) · broken | hang (after `after` tokens)
     after = 1
@@ -100,13 +100,13 @@ class Scripted:
     async def count(self, prompt: Prompt) -> int:
         """The number of words."""
         self._known(self._script(), prompt)
-        return len(prompt.text.split())
+        return len(_whole(prompt).split())
 
     async def generate(self, prompt: Prompt) -> AsyncGenerator[Chunk, None]:
         """Say the reply, word by word."""
         script = self._script()
         self._known(script, prompt)
-        reply = script.answer(prompt.text)
+        reply = script.answer(_whole(prompt))
         asked, limit = await self.count(prompt), max(1, prompt.max_tokens)
         if reply.fail == "overflow" or asked + limit > script.context:
             raise overflow(asked, limit, script.context)
@@ -155,6 +155,11 @@ class Scripted:
         if script.log:
             with (self._path.parent / script.log).open("ab", buffering=0) as log:
                 log.write(line.encode() + b"\n")
+
+
+def _whole(prompt: Prompt) -> str:
+    """All turns of the prompt."""
+    return "\n".join(turn.text for turn in prompt.turns)
 
 
 class ScriptedSource:

@@ -1,4 +1,4 @@
-"""What a model is asked, and how a kind of job becomes it.
+"""What a model is asked, what it answers, and how a kind of job becomes a question.
 
 A job kind is a small record and two functions: `read` turns a request into a `Prompt`, `write` turns the model's text into the content of
 the result.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -17,8 +18,21 @@ DEFAULT_MAX_TOKENS = 512
 MOST_TOKENS = 1_000_000
 
 
+Role = Literal["system", "user", "assistant"]
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One turn of a conversation."""
+
+    role: Role
+    text: str
+
+
 class Prompt(msgspec.Struct, frozen=True):
-    """What is asked. `max_tokens` bounds the answer; sampling values are None where the asker left them open."""
+    """What is asked. `max_tokens` bounds the answer; sampling values are None where the asker left them open.
+
+    A question is `text`, or a conversation of `messages`, whose `text` is empty. Engines read `turns`.
+    """
 
     text: str
     model: str = ""
@@ -28,6 +42,37 @@ class Prompt(msgspec.Struct, frozen=True):
     top_p: float | None = None
     top_k: int | None = None
     seed: int | None = None
+    messages: tuple[Message, ...] = ()
+
+    @property
+    def turns(self) -> tuple[Message, ...]:
+        """What the chat template gets: `messages`, or `text` as the user's one turn."""
+        return self.messages or (Message("user", self.text),)
+
+
+class Model(msgspec.Struct, frozen=True):
+    """A model that can be asked now. `context` is the real limit of one sequence, in tokens (prompt and answer)."""
+
+    name: str
+    context: int
+    loaded: bool
+    slots: int = 1
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens, counted by the engine."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """A piece of the answer; the last one carries `usage` and `finish_reason` (`stop` or `length`) and may be empty."""
+
+    text: str
+    model: str
+    usage: Usage | None = None
+    finish_reason: str = ""
 
 
 class JobKind(msgspec.Struct, frozen=True):
