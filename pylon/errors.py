@@ -80,9 +80,10 @@ class ContextOverflow(NoBackend):
 
 
 class BackendBusy(NoBackend):
-    """The backend is there and has no room now (429, 503): ask again later or elsewhere."""
+    """The backend is there and has no room now (429, 503): ask again later or elsewhere. `after_s`: not before, where it says so."""
 
     code = "backend_busy"
+    after_s = 0.0
 
 
 class BackendBroken(NoBackend):

@@ -7,6 +7,7 @@ comments, blank lines.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -25,6 +26,8 @@ ANSWER_LIMIT = 4 << 20
 
 LINE_LIMIT = 1 << 20
 """Bytes of one event of a stream."""
+
+RETRY_MAX_S = 60.0
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
@@ -129,8 +132,22 @@ async def events(response: httpx.Response, *, first_s: float, gap_s: float) -> A
             raise BackendBroken(f"the engine sent a line of more than {LINE_LIMIT} bytes")
 
 
-def failure(name: str, status: int, body: bytes) -> PylonError:
-    """The error that an answer other than 200 stands for.
+def failure(name: str, response: httpx.Response, body: bytes) -> PylonError:
+    """The error that an answer other than 200 stands for, with the time of its `Retry-After` where it says busy."""
+    error = error_of(name, response.status_code, body)
+    if isinstance(error, BackendBusy):
+        error.after_s = retry_after(response)
+    return error
+
+
+def retry_after(response: httpx.Response) -> float:
+    """Seconds that `Retry-After` asks for (RFC 9110, 10.2.3: a date, which engines do not send, is not read), at most a minute."""
+    said = response.headers.get("Retry-After", "")
+    return min(float(said), RETRY_MAX_S) if re.fullmatch(r"[0-9]{1,9}", said, re.ASCII) else 0.0
+
+
+def error_of(name: str, status: int, body: bytes) -> PylonError:
+    """The error that a status and a body stand for.
 
     503 and 429 mean busy (503 also while a model loads), 400 `exceed_context_size_error` an overflow, other 4xx that this one request
     is refused (the engine is well, so it is no BackendBroken); the rest is broken.

@@ -12,7 +12,8 @@ import pytest
 
 from pylon.backends import http
 from pylon.backends.base import BackendBroken, BackendBusy, Chunk, Prompt, Usage
-from pylon.backends.llama_server import TEMPLATE_TOKENS, LlamaServer
+from pylon.backends.chat import TEMPLATE_TOKENS
+from pylon.backends.llama_server import LlamaServer
 from pylon.errors import ContextOverflow, NoBackend, PylonError
 from tests.backends.conftest import llama_server
 from tests.backends.site import DONE, HANG, HANGS, MODELS, PROPS, STOP, USAGE, WELL, event, reply, site, stream, text
