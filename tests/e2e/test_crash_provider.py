@@ -91,25 +91,49 @@ def test_killed_before_it_could_send_the_answer(world: World, relay: tuple[Runni
     _came(world, buyer, ["start", "done"])
 
 
-@pytest.mark.usefixtures("relay")
-def test_money_was_taken_and_the_backend_is_broken(world: World) -> None:
-    """owing: exit 9 says how to collect; doctor shows the debt; after the next start it is answered, and `job results` gets it."""
-    world.script("provider", 'default = "x"\nfail = "broken"\n')
-    provider = world.provider("provider")
-    failed = world.run("buyer", "job", "submit", "What is 2+2?", "--auto-pay", "--json")
-    assert failed.status == 9
+def _owed(world: World, seconds: str) -> str:
+    """Buy an answer that does not come: exit 9 says how to collect it, `doctor` shows it. The job's id."""
+    failed = world.run("buyer", "job", "submit", "What is 2+2?", "--auto-pay", "--timeout", seconds, "--json")
+    assert failed.status == 9, failed
     assert failed.error["code"] == "answer_owed"
     job_id = str(failed.document["id"])
-    assert job_id[:12] in failed.error["hint"]
+    assert f"job results {job_id[:12]}" in failed.error["hint"]
     assert (failed.document["status"], failed.document["amount_msat"], failed.document["answer"]) == ("lost", 1000, None)
-    assert world.states("provider", "provider") == ["owing"]
+    assert "not answered" in world.run("buyer", "doctor").out
     assert world.earned("provider") == (1000, 1)
-    for home, word in (("provider", "answer is owed"), ("buyer", "not answered")):
-        assert word in world.run(home, "doctor").out
-    provider.end()
+    return job_id
+
+
+def _collected(world: World, job_id: str) -> None:
+    """After the next start of the provider `job results` gets the answer, which was paid once."""
     world.script("provider", ANSWERING)
     world.provider("provider")
     collected = world.ask("buyer", "job", "results", job_id)
     assert (collected["status"], collected["answer"]) == ("done", "It is 4.")
     assert len(world.payments("buyer")) == 1
+    assert world.earned("provider") == (1000, 1)
+    world.until_state("provider", "provider", "delivered")
+
+
+@pytest.mark.usefixtures("relay")
+def test_money_was_taken_and_the_backend_is_broken(world: World) -> None:
+    """owing: the provider's doctor shows the debt, too; it is paid at the next start."""
+    world.script("provider", 'default = "x"\nfail = "broken"\n')
+    provider = world.provider("provider")
+    job_id = _owed(world, "3")
+    world.until_state("provider", "provider", "owing")
+    assert "answer is owed" in world.run("provider", "doctor").out
+    provider.end()
+    _collected(world, job_id)
     assert "owed" not in world.run("provider", "doctor").out.replace("nothing is owed", "")
+
+
+@pytest.mark.usefixtures("relay")
+def test_money_was_taken_and_the_backend_hangs(world: World) -> None:
+    """running, beyond the customer's deadline: killed and started again, it answers."""
+    world.script("provider", HANGING)
+    provider = world.provider("provider")
+    job_id = _owed(world, "3")
+    assert world.states("provider", "provider") == ["running"]
+    provider.kill()
+    _collected(world, job_id)

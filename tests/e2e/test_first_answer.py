@@ -88,7 +88,7 @@ def test_one_home_by_hand(world: World) -> None:
     assert re.search(r"^1 sat \(to ourselves\) · provider [0-9a-f]{64} · smollm2-135m · [0-9.]+ ms", bought.out, re.MULTILINE)
     assert world.run("home", "infer", "--prompt", "Hello", "--max-tokens", "8").out.strip()
     assert "Everything works." in world.run("home", "doctor").out
-    assert "Earned 1 sat by 1 jobs." in world.run("home", "earnings").out
+    assert "Earned 1 sat by 1 job." in world.run("home", "earnings").out
     assert "self" in world.run("home", "earnings").out
     assert "100,000 sats" in world.run("home", "wallet", "balance").out
     assert sorted(str(row["direction"]) for row in world.payments("home") if row["own"]) == ["in", "out"]
