@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,8 +16,8 @@ from pylon.config import Home
 from pylon.errors import NotSetUp, PylonError, UsageError
 from pylon.node.control import LIMIT
 
-START_SECONDS = 60.0
-"""How long a node may take to say that it is ready (an embedded engine loads its model in that time)."""
+START_SECONDS = 180.0
+"""How long a node may take to say that it is ready: an idle one leaves, an embedded engine loads its model in that time."""
 READY_FD = "PYLON_READY_FD"
 TRIES = 5
 _nodes: list[subprocess.Popen[bytes]] = []
@@ -121,6 +122,10 @@ def spawn(home: Home, role: str, extra: tuple[str, ...] = ()) -> int:
             os.close(write)
         with os.fdopen(read, "rb") as pipe:
             read = -1
+            if not select.select([pipe], [], [], START_SECONDS)[0]:
+                process.kill()
+                process.wait()
+                raise PylonError(f"the node was not ready within {START_SECONDS:g} s and is ended", hint=f"see {home.log}")
             said = pipe.readline()
     finally:
         if read >= 0:

@@ -235,6 +235,17 @@ async def test_a_node_that_is_killed_is_replaced(home: Home) -> None:
         await _end(home)
 
 
+async def test_a_node_that_is_never_ready(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is ended, and the caller is told; the next one may start."""
+    with monkeypatch.context() as patch:
+        patch.setattr(client, "START_SECONDS", 0.0)
+        with pytest.raises(PylonError, match="not ready"):
+            await asyncio.to_thread(client.spawn, home, "idle")
+    assert not lock.is_running(home)
+    assert await asyncio.to_thread(client.spawn, home, "idle") == lock.running_pid(home)
+    await _end(home)
+
+
 async def test_a_node_that_cannot_start(home: Home) -> None:
     """What keeps it from starting is raised here, with code and exit status."""
     home.config.write_text("relais = []\n", "utf-8")
