@@ -44,6 +44,8 @@ def error_of(document: Document, *, waited: bool = False) -> PylonError | None:
         case "withdrawn":
             if code == NoRelay.code:
                 return NoRelay(f"the job was not posted: {message}", hint="`pylon doctor` looks at the relays")
+            if document["amount_msat"]:
+                return AnswerOwed("the job was withdrawn after it was paid, and no answer came", hint=collect)
             return PylonError("the job was withdrawn")
         case "lost":
             why = f": {message}" if message else ""

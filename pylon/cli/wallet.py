@@ -127,7 +127,7 @@ def pay(context: Context, invoice: str, as_json: bool) -> int | None:
 def history(context: Context, limit: int, as_json: bool) -> int | None:
     """List payments, newest first."""
     context.config()
-    payments: list[Payment] = read_ledger(context.home, lambda ledger: ledger.payments(limit), [])
+    payments: list[Payment] = read_ledger(context.home, lambda ledger: ledger.history(limit), [])
     document = documents.history_document(payments)
     if as_json:
         show_json(document)

@@ -6,7 +6,7 @@ from pylon.market.job import BuyerJob, BuyerState, Job, ProviderJob
 from pylon.node.journal import Payment, Status
 from pylon.node.ledger import role_of
 from pylon.units import Msat
-from pylon.wallets.base import Balance, Capabilities, Direction
+from pylon.wallets.base import Balance, Capabilities
 
 Document = dict[str, object]
 
@@ -104,15 +104,14 @@ def earnings_document(total: Msat, jobs: int, recent: list[Payment]) -> Document
 
 
 def history_document(payments: list[Payment]) -> Document:
-    """`wallet history`. An open invoice of ours is no payment yet."""
-    shown = [p for p in payments if p.direction is Direction.OUT or p.status is Status.SETTLED]
+    """`wallet history`, of the lines of `Journal.history`."""
     return {
         "payments": [
             {
                 "direction": p.direction.value, "status": STATUS_WORDS[p.status], "amount_msat": p.amount, "fee_msat": p.fee,
                 "payment_hash": p.payment_hash.hex(), "at": p.settled_at or p.at, "memo": p.memo, "job": p.job or None, "own": p.own,
             }
-            for p in shown
+            for p in payments
         ]
     }
 

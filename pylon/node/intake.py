@@ -227,9 +227,8 @@ class Intake:
         elif feedback.status == "error":
             code, message = nip90.read_error(feedback)
             if feedback.encrypted:
-                code = feedback.extra.strip()[:40] or code
                 message = self._decrypt(event.pubkey, feedback.content) or message
-            signal = Refused(event.pubkey, Trouble(code, message[:500]))
+            signal = Refused(event.pubkey, Trouble(code, message[:500] or "no reason was given"))
         elif feedback.status == "processing":
             signal = Working(event.pubkey)
         else:

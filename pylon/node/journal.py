@@ -107,6 +107,12 @@ class Journal:
         """The newest lines, newest first."""
         return self._payments("1", limit=limit)
 
+    def history(self, limit: int) -> list[Payment]:
+        """What was paid, out and in, newest first: an open invoice of ours is no payment yet."""
+        return self._payments(
+            "direction=? OR status=?", Direction.OUT, Status.SETTLED, limit=limit, order="coalesce(settled_at, at) DESC, n DESC"
+        )
+
     def earned(self, limit: int) -> list[Payment]:
         """Settled payments for jobs that we served, newest first."""
         return self._payments(

@@ -287,11 +287,12 @@ def error_extra(code: str, message: str) -> str:
 
 
 def read_error(feedback: Feedback) -> tuple[str, str]:
-    """Code and sentence of an error feedback; a stranger's own words get the code `ERROR`."""
+    """Code and sentence of an error feedback; a stranger's own words get the code `ERROR`. The sentence of an encrypted one is empty here:
+    it stands in `content`."""
     head, _, tail = feedback.extra.partition(": ")
-    if head in CODES and tail:
+    if head in CODES and (tail or feedback.encrypted):
         return head, tail
-    return "ERROR", feedback.extra or feedback.content
+    return "ERROR", feedback.extra or ("" if feedback.encrypted else feedback.content)
 
 
 def _freeze(tags: Sequence[Sequence[str]]) -> Tags:

@@ -58,6 +58,13 @@ def test_owed_answers_say_how_to_collect() -> None:
     assert f"pylon job results {job.id[:12]}" in error.hint
 
 
+def test_withdrawn_after_it_was_paid() -> None:
+    """The money is gone and an answer may still come: 9, not 1."""
+    error = error_of(buyer_document(bought(S.WITHDRAWN, quote=quote(), paid_at=5.0)))
+    assert error is not None
+    assert (error.exit_status, "job results" in error.hint) == (9, True)
+
+
 def test_a_quote_that_waits() -> None:
     """Who waited for the answer of a job that he has not paid is told to pay it."""
     job = bought(S.POSTED, quotes=(quote(),))

@@ -275,7 +275,7 @@ class World:
         """The payments of a home, newest first, as `wallet history` shows them."""
         nothing: list[Document] = []
         return self._read(
-            home, lambda ledger: msgspec.convert(history_document(ledger.payments(1000))["payments"], list[Document]), nothing
+            home, lambda ledger: msgspec.convert(history_document(ledger.history(1000))["payments"], list[Document]), nothing
         )
 
     def until(self, holds: Callable[[], object], what: str = "") -> None:

@@ -132,6 +132,17 @@ def test_an_own_payment_is_marked_and_counts(ledger: Ledger) -> None:
     assert ledger.earnings() == (1000, 1)
 
 
+def test_the_history_is_of_payments(ledger: Ledger) -> None:
+    """Invoices that nobody has paid take no line of it, however many are newer; what moved last stands first."""
+    ledger.intend(line(1, IN))
+    ledger.intend(line(2, OUT))
+    for n in range(3, 30):
+        ledger.intend(line(n, IN))
+    ledger.settle(IN, payment_hash(1), now=NOW + 100)
+    assert [(payment.direction, payment.status) for payment in ledger.history(2)] == [(IN, Status.SETTLED), (OUT, Status.PENDING)]
+    assert len(ledger.history(100)) == 2
+
+
 def test_the_history_is_newest_first(ledger: Ledger) -> None:
     """Both directions, every status, as many as asked for."""
     for n in range(1, 6):

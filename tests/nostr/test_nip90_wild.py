@@ -161,6 +161,9 @@ def test_amounts() -> None:
         ((("status", "error", "MODEL: x"),), "", ("ERROR", "MODEL: x")),
         ((("status", "error", "a", "b"),), "", ("ERROR", "a b")),
         ((("status",),), "", ("ERROR", "")),
+        ((("status", "error", "BAD_REQUEST"), ("encrypted",)), "ciphertext", ("BAD_REQUEST", "")),
+        ((("status", "error", "insufficient_funds"), ("encrypted",)), "ciphertext", ("ERROR", "insufficient_funds")),
+        ((("status", "error"), ("encrypted",)), "ciphertext", ("ERROR", "")),
     ],
 )
 def test_errors_of_strangers(tags: Tags, content: str, expected: tuple[str, str]) -> None:
