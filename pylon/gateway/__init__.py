@@ -1,0 +1,1 @@
+"""HTTP for people's apps: OpenAI's protocol over the engines of this machine."""
