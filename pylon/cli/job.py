@@ -9,7 +9,7 @@ import click
 
 from pylon.cli.common import Context, command, err, fail, json_option, out, pass_context, printable, read_stdin, show_json
 from pylon.cli.node import Document, ask, ask_once, read_ledger
-from pylon.cli.options import COUNT, MSAT, Seconds
+from pylon.cli.options import COUNT, MSAT, Seconds, relay_urls
 from pylon.cli.outcome import MONEY, error_of, summary
 from pylon.errors import PylonError, UsageError
 from pylon.market.job import Job, Role
@@ -44,10 +44,7 @@ def submit(
     """Post a job. PROMPT `-` reads it from standard input."""
     config = context.config()
     text = read_stdin() if prompt == "-" else prompt
-    urls = [url.strip() for entry in relays for url in entry.split(",") if url.strip()]
-    for url in urls:
-        if not re.fullmatch(r"wss?://[^\s/]+\S*", url):
-            raise UsageError(f"{url!r} is no relay's address", hint="it begins with ws:// or wss://")
+    urls = relay_urls(relays)
     asked = SubmitArgs(
         prompt=text, kind=kind, model=model, bid=bid, relays=urls, provider=provider, auto_pay=auto_pay, timeout=timeout,
         max_tokens=max_tokens,

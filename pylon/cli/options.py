@@ -1,11 +1,14 @@
-"""Numbers that people type: each with the range in which it means something, so that none is misunderstood further inside."""
+"""Numbers and addresses that people type: each checked at the door, so that none is misunderstood further inside."""
 
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterable
 
 import click
 
+from pylon.errors import UsageError
 from pylon.units import MAX_MSAT
 
 WEEK = 7 * 86_400
@@ -29,3 +32,12 @@ class Seconds(click.FloatRange):
         if math.isnan(seconds):
             self.fail(f"{value!r} is no number of seconds.", param, ctx)
         return seconds
+
+
+def relay_urls(entries: Iterable[str]) -> list[str]:
+    """The relays of `--relay`, which is repeated or holds commas. Raises UsageError."""
+    urls = [url.strip() for entry in entries for url in entry.split(",") if url.strip()]
+    for url in urls:
+        if not re.fullmatch(r"wss?://[^\s/]+\S*", url):
+            raise UsageError(f"{url!r} is no relay's address", hint="it begins with ws:// or wss://")
+    return urls

@@ -27,8 +27,8 @@ BuyerStep = Step[BuyerJob]
 
 
 def asked(job: BuyerJob, provider: str) -> bool:
-    """Whether `provider` was asked: anybody for an open job, else the one named."""
-    return not job.provider or job.provider == provider
+    """Whether `provider` was asked: anybody but those to avoid for an open job, else the one named."""
+    return job.provider == provider if job.provider else provider not in job.avoid
 
 
 def seen(job: BuyerJob, now: float) -> BuyerJob:

@@ -130,6 +130,8 @@ class BuyerJob(msgspec.Struct, frozen=True, kw_only=True):
     bid: Msat
     provider: str = ""
     encrypted: bool = False
+    avoid: tuple[str, ...] = ()
+    """Providers of an open job whose offers and answers are not taken."""
     auto_pay: bool
     urls: tuple[str, ...] = ()
     """Relays named for this job; empty: all of the node's."""

@@ -16,10 +16,12 @@ from pylon.errors import PaymentError, UsageError
 from pylon.market.job import BuyerJob, BuyerState, Job, Role
 from pylon.market.signals import PayOrdered, Withdrawn
 from pylon.node import documents
+from pylon.node.askers import SUB_QUERY
 from pylon.node.control import Args, Call, Update
 from pylon.node.documents import Document
 from pylon.node.intake import late_filters
 from pylon.node.node import Node
+from pylon.node.offers import OFFERS, Offers
 from pylon.node.perform import ANSWERS
 from pylon.node.spending import Spending
 from pylon.node.submission import SubmitArgs, draft_job, request_of
@@ -66,6 +68,7 @@ class Host(Protocol):
     wallet: Wallet
     spending: Spending
     config: Config
+    offers: Offers
 
     async def relays(self) -> Pool: ...
     def status(self) -> Document: ...
@@ -78,6 +81,7 @@ class Calls:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._late = itertools.count()
+        self._hears_offers = False
 
     def table(self) -> Mapping[str, Call]:
         """Every call that the socket serves."""
@@ -87,6 +91,8 @@ class Calls:
             "shutdown": self._shutdown,
             "relays": self._relays,
             "job.submit": self._submit,
+            "job.ask": self._ask,
+            "market.offers": self._offers,
             "job.watch": self._watch,
             "job.pay": self._pay_job,
             "job.cancel": self._cancel,
@@ -133,20 +139,64 @@ class Calls:
         node.submit(job)
         return documents.job_document(await node.watch(Role.BUYER, job.id, _reached("posted")))
 
+    async def _ask(self, args: Args, update: Update) -> object:
+        """One question for the swarm: to the provider with the most room, where one is known, paid by itself, until it ends."""
+        asked = _read(args, SubmitArgs)
+        offers, node = self._host.offers, self._host.node
+        pool = await self._known_offers()
+        if asked.relays:
+            await pool.ensure(asked.relays)
+        provider = asked.provider or offers.choose(asked.kind, most=Msat(asked.bid), avoid=frozenset(asked.avoid), now=time.time()) or ""
+        asked = msgspec.structs.replace(asked, provider=provider, auto_pay=True)
+        request = request_of(asked, self._host.config)
+        job = draft_job(asked, request, node.buyer_keys, max_fee=Msat(self._host.config.wallet.max_fee_msats), now=time.time())
+        offers.begin(provider)
+        try:
+            node.submit(job)
+            return documents.job_document(await self._until_end(job.id, None))
+        finally:
+            offers.end(provider)
+
+    async def _offers(self, args: Args, update: Update) -> object:
+        """Who sells sub-queries now, and what a payment's fee may be: for planning a run."""
+        _read(args, NoArgs)
+        await self._known_offers()
+        simulated = self._host.wallet.capabilities.simulated
+        return {
+            "offers": self._host.offers.alive(SUB_QUERY, time.time()),
+            "fee_msat": 0 if simulated else self._host.config.wallet.max_fee_msats,
+        }
+
+    async def _known_offers(self) -> Pool:
+        """The pool, with the market's offers heard once."""
+        pool = await self._host.relays()
+        if not self._hears_offers:
+            self._hears_offers = True
+            pool.subscribe(OFFERS, Offers.filters)
+        await pool.wait_eose(OFFERS, RELAY_SECONDS)
+        return pool
+
+    async def _until_end(self, job_id: str, seen: Callable[[Job], None] | None) -> Job:
+        """Wait for the end of a job of ours, or its deadline: a payment whose outcome is open keeps a job alive beyond it."""
+        job = self._buyer_job(job_id)
+        try:
+            async with asyncio.timeout(max(0.0, job.deadline - time.time()) + GRACE_SECONDS):
+                return await self._host.node.watch(Role.BUYER, job_id, _reached("end"), seen)
+        except TimeoutError:
+            return self._buyer_job(job_id)
+
     async def _watch(self, args: Args, update: Update) -> object:
         """Follow a job of ours; every change is an update."""
         asked = _read(args, JobArgs)
         pool = await self._host.relays()
         job: Job = self._buyer_job(asked.id)
-        seconds = asked.timeout
+        if asked.until == "end":
+            return documents.job_document(await self._until_end(asked.id, lambda job: update(documents.job_document(job))))
         late = f"late-{next(self._late)}"
         if job.ended and job.paid:
             pool.subscribe(late, late_filters(self._buyer_job(asked.id)))
-        if asked.until == "end":
-            # A payment whose outcome is open keeps the job alive; who waits is told at the deadline.
-            seconds = max(0.0, self._buyer_job(asked.id).deadline - time.time()) + GRACE_SECONDS
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(asked.timeout):
                 job = await self._host.node.watch(
                     Role.BUYER, asked.id, _reached(asked.until), lambda job: update(documents.job_document(job))
                 )

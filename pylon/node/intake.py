@@ -18,6 +18,7 @@ from pylon.market.prompt import KINDS
 from pylon.market.signals import Answered, Cancelled, Declined, Quoted, Refused, Repeated, Signal, Working
 from pylon.market.terms import NotForUs
 from pylon.node.node import Node
+from pylon.node.offers import OFFERS, Offers
 from pylon.nostr import nip90
 from pylon.nostr.event import VerifiedEvent
 from pylon.nostr.filter import Filter
@@ -69,8 +70,9 @@ def late_filters(job: BuyerJob) -> list[Filter]:
 class Intake:
     """Takes verified events in."""
 
-    def __init__(self, node: Node, backends: Backends | None) -> None:
+    def __init__(self, node: Node, backends: Backends | None, offers: Offers) -> None:
         self._node = node
+        self._offers = offers
         self._backends = backends
         """None: this node has no provider's role."""
         self._considered: dict[str, asyncio.Task[None]] = {}
@@ -79,7 +81,9 @@ class Intake:
 
     def on_event(self, sub_id: str, event: VerifiedEvent, url: str) -> None:
         """The pool delivers an event, once."""
-        if event.kind == FEEDBACK:
+        if sub_id == OFFERS:
+            self._offers.take(event)
+        elif event.kind == FEEDBACK:
             self._feedback(event)
         elif event.kind - RESULT_OFFSET in KINDS:
             self._result(event)

@@ -45,6 +45,8 @@ class Node:
         self.accounts: tuple[Keys, Keys] = (identity.account(provider.PROVIDER_ACCOUNT), identity.account(BUYER_ACCOUNT))
         self.performer: Performs | None = None
         self.started_at = time.time()
+        self._left = ledger.unfinished()
+        """What the last run left to be done. Read before anything can happen, so that nothing of this run is among it."""
         self._open: dict[tuple[Role, str], Job] = {(role_of(job), job.id): job for job in ledger.open_jobs()}
         self._watchers: dict[tuple[Role, str], set[asyncio.Event]] = {}
         self._any = asyncio.Event()
@@ -168,10 +170,11 @@ class Node:
                 self.performer.perform(effect)
 
     def resume(self, *, provides: bool) -> None:
-        """What a start does: every unfinished effect and, for a provider, another try for answers that are owed."""
+        """What a start does: every effect that the last run left and, for a provider, another try for answers that are owed."""
         if self.performer is None:
             raise AssertionError("nobody performs effects yet")
-        for stored in self.ledger.unfinished():
+        left, self._left = self._left, []
+        for stored in left:
             self.performer.perform(stored, resumed=True)
         for job in self.open_jobs(Role.PROVIDER):
             if provides and job.state is ProviderState.OWING:

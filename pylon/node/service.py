@@ -30,6 +30,7 @@ from pylon.node.intake import JOBS, Intake, answer_filters, job_filters
 from pylon.node.ledger import Ledger
 from pylon.node.localrelay import LocalRelay
 from pylon.node.node import Node
+from pylon.node.offers import Offers
 from pylon.node.perform import ANSWERS, Performer
 from pylon.node.spending import Spending
 from pylon.nostr.keys import Identity
@@ -52,12 +53,14 @@ class Service:
     wallet: Wallet
     spending: Spending
     config: Config
+    offers: Offers
 
     def __init__(self, home: Home, config: Config, identity: Identity, *, provides: bool) -> None:
         self.home = home
         self.config = config
         self.provides = provides
         self._identity = identity
+        self.offers = Offers()
         self._stack = AsyncExitStack()
         self._stopping = asyncio.Event()
         self._pool_started = False
@@ -105,7 +108,7 @@ class Service:
         self.node = Node(config, keys, ledger, terms)
         self.spending = Spending(ledger, self.wallet, CURRENCY[config.network], Msat(config.wallet.max_fee_msats))
         stack.push_async_callback(self.spending.aclose)
-        self._intake = Intake(self.node, self._backends)
+        self._intake = Intake(self.node, self._backends, self.offers)
         self._pool = Pool(
             config.relays, self.node.accounts,
             on_event=self._intake.on_event, on_repeat=self._intake.on_repeat, on_eose=self._intake.on_eose,
@@ -230,11 +233,11 @@ class Service:
     async def _drain(self) -> None:
         """Let what is being computed end and be delivered; the rest stays in the ledger for the next start."""
         self._intake.close()
+        # Without the provider's role nothing is computed here: such jobs wait for the next provider, not for us.
+        due = {ProviderState.RUNNING, ProviderState.ANSWERED} if self.provides else {ProviderState.ANSWERED}
         deadline = time.monotonic() + DRAIN_SECONDS
         while time.monotonic() < deadline:
-            busy = [
-                job for job in self.node.open_jobs(Role.PROVIDER) if job.state in (ProviderState.RUNNING, ProviderState.ANSWERED)
-            ]
+            busy = [job for job in self.node.open_jobs(Role.PROVIDER) if job.state in due]
             if not busy:
                 return
             log.info("%d jobs are still being answered", len(busy))

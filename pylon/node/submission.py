@@ -22,7 +22,7 @@ LONGEST_TIMEOUT = 7 * 86400
 
 
 class SubmitArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`job.submit`. `bid` is msat, `timeout` seconds; `provider` an npub, nprofile or hex key."""
+    """`job.submit` and `job.ask`. `bid` and `max_fee` are msat, `timeout` seconds; `provider` an npub, nprofile or hex key."""
 
     prompt: str
     kind: int = nip90.TEXT_GENERATION
@@ -33,6 +33,8 @@ class SubmitArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     auto_pay: bool = False
     timeout: float = 60.0
     max_tokens: int | None = None
+    avoid: list[str] = []
+    max_fee: int | None = None
 
 
 def request_of(asked: SubmitArgs, config: Config) -> Request:
@@ -53,6 +55,8 @@ def request_of(asked: SubmitArgs, config: Config) -> Request:
         raise UsageError("the timeout must be more than 0 seconds and at most a week")
     if asked.max_tokens is not None and asked.max_tokens < 1:
         raise UsageError("max_tokens must be at least 1")
+    if asked.max_fee is not None and not 0 <= asked.max_fee <= MAX_MSAT:
+        raise UsageError("max_fee must be an amount in msat, and not negative")
     params: list[tuple[str, ...]] = []
     if asked.model:
         params.append(("model", asked.model))
@@ -78,5 +82,6 @@ def draft_job(asked: SubmitArgs, request: Request, keys: Keys, *, max_fee: Msat,
     event = sign(draft, keys)
     return BuyerJob(
         id=event.id, request=event, prompt=asked.prompt, model=asked.model, bid=Msat(asked.bid), provider=provider,
-        encrypted=bool(provider), auto_pay=asked.auto_pay, urls=tuple(asked.relays), max_fee=max_fee, created_at=now, deadline=deadline,
+        encrypted=bool(provider), avoid=tuple(asked.avoid), auto_pay=asked.auto_pay, urls=tuple(asked.relays),
+        max_fee=max_fee if asked.max_fee is None else Msat(asked.max_fee), created_at=now, deadline=deadline,
     )

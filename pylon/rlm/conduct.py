@@ -42,7 +42,8 @@ def conduct(plan: Plan) -> Generator[Turn, tuple[Happening, float], Report]:
         most = min(prompts.MOST_SUBQUESTIONS, max(2, plan.fanout))
         questions, number, now = yield from _decompose(plan, purse, most, notes, now)
         parts = [Part(prompts.of_subquestion(question, plan.query), title=question) for question in questions]
-    kept_back = _kept_back(plan, purse, len(parts))
+    limit = _root_limit(plan, purse.left, len(parts))
+    kept_back = Msat(min((limit + plan.root_fee) * _syntheses(len(parts)), purse.left // 2))  # the pieces cannot eat it
     mapping = Mapping(plan, purse, parts, kept_back=kept_back, first_number=number)
     _say_if_too_small(plan, mapping, notes)
     yield from mapping.run(now)
@@ -52,9 +53,7 @@ def conduct(plan: Plan) -> Generator[Turn, tuple[Happening, float], Report]:
         answer = mapping.raw[0] if said else "The text says nothing about it."
     elif said:
         texts = [f"{parts[piece].title}\n{record.text}" if parts[piece].title else record.text for piece, record in said]
-        joining = Joining(
-            plan, purse, limit=_root_limit(plan, len(parts)), first_number=mapping.number, progress=mapping.progress("joining")
-        )
+        joining = Joining(plan, purse, limit=limit, first_number=mapping.number, progress=mapping.progress("joining"))
         # The clock goes on with the first thing that happens; until then nothing in there depends on it.
         answer = yield from joining.run(texts, plan.started)
         notes += joining.notes
@@ -66,21 +65,16 @@ def conduct(plan: Plan) -> Generator[Turn, tuple[Happening, float], Report]:
     )
 
 
-def _root_limit(plan: Plan, pieces: int) -> Msat:
-    """What one ask of the coordinating model may cost: as much as a piece, where it is paid."""
+def _root_limit(plan: Plan, left: Msat, pieces: int) -> Msat:
+    """What one ask of the coordinating model may cost, without the fee: an equal share of what is left, where it is paid."""
     if not plan.root_is_paid:
         return Msat(0)
     asks = pieces + _syntheses(pieces)
-    return Msat(max(plan.floor, plan.budget // max(1, asks) - plan.fee) + plan.fee)
+    return Msat(max(plan.floor, left // max(1, asks) - plan.fee))
 
 
 def _syntheses(pieces: int) -> int:
     return 0 if pieces <= 1 else -(-pieces // NOTES_A_SYNTHESIS) + (1 if pieces > NOTES_A_SYNTHESIS else 0)
-
-
-def _kept_back(plan: Plan, purse: Purse, pieces: int) -> Msat:
-    """Set aside for the synthesis, so that the pieces cannot eat it; never more than half."""
-    return Msat(min(_root_limit(plan, pieces) * _syntheses(pieces), purse.left // 2))
 
 
 def _say_if_too_small(plan: Plan, mapping: Mapping, notes: list[str]) -> None:
@@ -98,8 +92,9 @@ def _decompose(
     plan: Plan, purse: Purse, most: int, notes: list[str], now: float
 ) -> Generator[Turn, tuple[Happening, float], tuple[list[str], int, float]]:
     """Ask the coordinating model for sub-questions; without any, the question itself is asked."""
-    limit = _root_limit(plan, most)
-    if not purse.reserve(limit):
+    limit = _root_limit(plan, purse.left, most)
+    price = Msat(limit + plan.root_fee)
+    if not purse.reserve(price):
         notes.append("the budget does not reach for breaking the question down")
         return [plan.query], 0, now
     ask = Ask(0, -1, prompts.of_decomposition(plan.query, most), plan.answer_tokens, limit, plan.map_deadline, root=True)
@@ -107,13 +102,13 @@ def _decompose(
     while True:
         happening, now = yield turn
         if isinstance(happening, Answered):
-            purse.settle(limit, happening.answer.cost)
+            purse.settle(price, happening.answer.cost)
             questions = prompts.read_subquestions(happening.answer.text, most)
             if not questions:
                 notes.append("the coordinating model named no sub-questions; the question was asked as it is")
             return questions or [plan.query], 1, now
         if isinstance(happening, Missed):
-            purse.settle(limit, happening.miss.cost)
+            purse.settle(price, happening.miss.cost)
             notes.append(f"the question was not broken down: {happening.miss.message}")
             return [plan.query], 1, now
         turn = Turn((), Progress("breaking down", 0, 0, 1, purse.spent))

@@ -44,6 +44,7 @@ class Joining:
         self.number = first_number
         self.notes: list[str] = []
         self._limit = limit
+        self._price = Msat(limit + plan.root_fee)
         self._window = plan.window
         self._progress = progress
 
@@ -75,7 +76,7 @@ class Joining:
             while waiting and len(flying) < self.plan.fanout and (again is None or now >= again):
                 group = waiting.pop(0)
                 late = now >= self.plan.deadline
-                if late or not self.purse.reserve(self._limit):
+                if late or not self.purse.reserve(self._price):
                     texts[group] = self._as_they_are(groups[group], "the time is over" if late else "no budget is left")
                     continue
                 text = prompts.of_synthesis(self.plan.query, groups[group], final=final)
@@ -88,11 +89,11 @@ class Joining:
             happening, now = yield Turn(tuple(asks), self._shown(len(flying)), wake)
             if isinstance(happening, Answered):
                 group = flying.pop(happening.ask.number)
-                self.purse.settle(self._limit, happening.answer.cost)
+                self.purse.settle(self._price, happening.answer.cost)
                 texts[group] = happening.answer.text.strip() or self._as_they_are(groups[group], "the synthesis was empty")
             elif isinstance(happening, Missed):
                 group = flying.pop(happening.ask.number)
-                self.purse.settle(self._limit, happening.miss.cost)
+                self.purse.settle(self._price, happening.miss.cost)
                 tried[group] = tried.get(group, 0) + 1
                 if happening.miss.reason is Reason.OVERFLOW:
                     overflowed = True

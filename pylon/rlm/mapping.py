@@ -53,6 +53,7 @@ class Mapping:
         self.providers: dict[str, int] = {}
         self.number = first_number
         self._kept_back = kept_back
+        self._share = (purse.left - kept_back) // max(1, len(parts)) - plan.fee
         self._queue = deque(_Want(piece) for piece in range(len(parts)))
         self._flying: dict[int, _Want] = {}
 
@@ -61,8 +62,7 @@ class Mapping:
         """What a piece is offered: its share of the budget, or the least that anybody takes."""
         if self.plan.free:
             return Msat(0)
-        share = (self.plan.budget - self._kept_back) // max(1, len(self.parts)) - self.plan.fee
-        return Msat(max(self.plan.floor, share))
+        return Msat(max(self.plan.floor, self._share))
 
     @property
     def _price(self) -> Msat:

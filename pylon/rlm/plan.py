@@ -39,6 +39,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     answer_tokens: int = 512
 
     @property
+    def root_fee(self) -> Msat:
+        """Set aside for the fee of a payment to the coordinating model."""
+        return self.fee if self.root_is_paid else Msat(0)
+
+    @property
     def deadline(self) -> float:
         """When the run must have ended."""
         return self.started + self.timeout

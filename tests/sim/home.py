@@ -52,6 +52,7 @@ from pylon.node.database import MEMORY
 from pylon.node.intake import Intake
 from pylon.node.ledger import Ledger, StoredEffect
 from pylon.node.node import Node
+from pylon.node.offers import Offers
 from pylon.nostr import nip90
 from pylon.nostr.event import VerifiedEvent, sign
 from pylon.nostr.keys import Identity
@@ -96,7 +97,7 @@ class Home:
         self.up = True
         nobody = Terms(self.identity.account(0).pubkey_hex, Msat(0), Msat(0), True, 0, False)
         self.node = Node(Config(), self.identity, self.ledger, self.prices or nobody)
-        self.intake = Intake(self.node, None)
+        self.intake = Intake(self.node, None, Offers())
         self.node.performer = self
         self.node.resume(provides=True)
         for relay in self.relays:

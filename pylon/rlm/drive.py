@@ -1,0 +1,63 @@
+"""Conducting a run for real: the one place of this room where time passes and questions are asked.
+
+`conduct` says what to ask; here every ask becomes a task, what comes back is told to it in the order of arrival, and a clock wakes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from pylon.rlm.asking import Answer, Ask, Asker, Miss, Reason
+from pylon.rlm.conduct import conduct
+from pylon.rlm.plan import Answered, Happening, Missed, Plan, Progress, Report, Tick
+
+GRACE_SECONDS = 2.0
+"""After its deadline an asker that has not kept it is left alone."""
+
+
+async def drive(plan: Plan, pieces: Asker, root: Asker, show: Callable[[Progress], None]) -> Report:
+    """Conduct `plan`: pieces are asked of `pieces`, the coordinating model is `root`. Cancelling it cancels what is in flight."""
+    happenings: asyncio.Queue[Happening] = asyncio.Queue()
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def ask(question: Ask) -> None:
+        asker = root if question.root else pieces
+        try:
+            async with asyncio.timeout(max(0.0, question.deadline - time.time()) + GRACE_SECONDS):
+                outcome = await asker.ask(question)
+        except TimeoutError:
+            # What it may have cost is not known: nothing of what was set aside for it is taken back.
+            outcome = Miss(Reason.SILENT, "no answer in time", cost=question.limit)
+        happenings.put_nowait(Answered(question, outcome) if isinstance(outcome, Answer) else Missed(question, outcome))
+
+    talk = conduct(plan)
+    try:
+        turn = next(talk)
+        while True:
+            show(turn.progress)
+            for question in turn.asks:
+                task = asyncio.create_task(ask(question))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+            turn = talk.send(await _next(happenings, turn.wake))
+    except StopIteration as end:
+        report = end.value
+        if not isinstance(report, Report):
+            raise AssertionError("a run ends with its report") from None
+        return report
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _next(happenings: asyncio.Queue[Happening], wake: float | None) -> tuple[Happening, float]:
+    """What happens next, and when."""
+    if wake is None:
+        return await happenings.get(), time.time()
+    try:
+        return await asyncio.wait_for(happenings.get(), max(0.001, wake - time.time())), time.time()
+    except TimeoutError:
+        return Tick(), time.time()
