@@ -3,11 +3,11 @@
 The patches stand in the `*.toml` files beside this one, one file a room, as tables `[[mutant]]`: `name`, `guards` (the clause, in words),
 `file`, `old` (the text to replace, which occurs exactly once in the file), `new`, and `test`, the pytest node id that catches it.
 
-    python tests/mutants/run.py [--list] [NAME or room ...]
+    python tests/mutants/run.py [--list] [--jobs N] [NAME or room ...]
 
-The tree is copied to a temporary folder. There every named test must pass first; then each patch is applied alone, its test must fail (by
-an assertion or an exception in the test, not by an error of collection), and the patch is taken back. Exit status 1 where a patch
-survives, breaks the program instead of the guard, or does not fit the code any more.
+The tree is copied to temporary folders, one for each job. There every named test must pass first; then each patch is applied alone, its
+test must fail (by an assertion or an exception in the test, not by an error of collection), and the patch is taken back. Exit status 1
+where a patch survives, breaks the program instead of the guard, or does not fit the code any more.
 """
 
 from __future__ import annotations
@@ -22,14 +22,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Final
 
 import msgspec
 
 HERE: Final = Path(__file__).resolve().parent
 ROOT: Final = HERE.parent.parent
-LIMIT_S: Final = 90.0
+LIMIT_S: Final = 60.0
 """Seconds that one test may take; a mutant that hangs is not caught."""
 COPIED: Final = ("pylon", "tests", "benches", "pyproject.toml")
 
@@ -163,6 +165,7 @@ def main(arguments: list[str]) -> int:
     """Run what was asked for; the exit status."""
     parser = argparse.ArgumentParser(description="apply each mutant alone and see that its test fails")
     parser.add_argument("names", nargs="*", metavar="NAME", help="mutants, or rooms (the names of the .toml files); default: all")
+    parser.add_argument("--jobs", type=int, default=3, help="how many are tried at a time (default: %(default)s)")
     parser.add_argument("--list", action="store_true", help="say what there is and run nothing")
     asked = parser.parse_args(arguments)
     mutants = choose(load(), asked.names)
@@ -171,9 +174,21 @@ def main(arguments: list[str]) -> int:
             print(f"{mutant.room}: {mutant.name}: {mutant.guards}")
         return 0
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="pylon-mutants-") as folder:
-        target = Path(folder)
-        copy(target)
+    with tempfile.TemporaryDirectory(prefix="pylon-mutants-") as folder, ThreadPoolExecutor(max(1, asked.jobs)) as pool:
+        trees: SimpleQueue[Path] = SimpleQueue()
+        for number in range(max(1, asked.jobs)):
+            target = Path(folder) / str(number)
+            target.mkdir()
+            copy(target)
+            trees.put(target)
+
+        def attempt(mutant: Mutant) -> tuple[str, Outcome | None]:
+            tree = trees.get()
+            try:
+                return attack(tree, mutant)
+            finally:
+                trees.put(tree)
+
         sound = pytest(target, dict.fromkeys(mutant.test for mutant in mutants), LIMIT_S * 10)
         if sound.status != 0:
             print(sound.text)
@@ -182,8 +197,7 @@ def main(arguments: list[str]) -> int:
         print("| mutant | caught by | seconds |\n|---|---|---|")
         print(f"| none: the tests of all {len(mutants)} pass | | {sound.seconds:.1f} |", flush=True)
         bad = []
-        for mutant in mutants:
-            word, outcome = attack(target, mutant)
+        for mutant, (word, outcome) in zip(mutants, pool.map(attempt, mutants), strict=True):
             seconds = outcome.seconds if outcome else 0.0
             if word == "caught":
                 print(f"| {mutant.name}: {mutant.guards} | {mutant.test.removeprefix('tests/')} | {seconds:.1f} |", flush=True)

@@ -23,7 +23,7 @@ from pylon.nostr.keys import Identity, Keys
 from pylon.nostr.nip90 import Input, Request, write_feedback, write_request, write_result
 from pylon.relay.pool import Pool
 from pylon.units import Msat
-from pylon.wallets.base import Paid
+from pylon.wallets.base import Direction, Paid, PaymentState
 from pylon.wallets.sim import SimWallet
 from tests.market.scene import CUSTOMER, PROVIDER
 
@@ -36,6 +36,8 @@ class Watched(SimWallet):
     asked: list[str]
     breaks: PylonError | None = None
     spoilt: PylonError | None = None
+    blind: PylonError | None = None
+    """What the next `lookup` raises."""
 
     async def pay(self, bolt11: str, *, max_fee: Msat, key: bytes) -> Paid:
         """Pay as the bank does."""
@@ -46,6 +48,13 @@ class Watched(SimWallet):
         if self.breaks is not None:
             raise self.breaks
         return paid
+
+    async def lookup(self, payment_hash: bytes, direction: Direction) -> PaymentState:
+        """Look up as the bank does."""
+        if (error := self.blind) is not None:
+            self.blind = None
+            raise error
+        return await super().lookup(payment_hash, direction)
 
 
 def wallet(folder: Path, secret: bytes) -> Watched:

@@ -85,6 +85,18 @@ async def test_a_payment_after_a_restart_is_looked_up_first(place: Place) -> Non
     assert place.wallet.asked == []
 
 
+async def test_a_payment_that_cannot_be_looked_up_yet_is_not_made(place: Place) -> None:
+    """The wallet does not answer at the restart: that is no word that it has never heard of the payment."""
+    made = await place.invoice()
+    stored = paying(place.node, made.bolt11, made.payment_hash)
+    await place.wallet.pay(made.bolt11, max_fee=Msat(0), key=made.payment_hash)
+    place.wallet.asked.clear()
+    place.wallet.blind = PylonError("not ready")
+    place.performer.perform(stored, resumed=True)
+    await place.reached(stored.job, BuyerState.PAID)
+    assert place.wallet.asked == []
+
+
 async def test_a_payment_that_never_left_is_made_after_a_restart(place: Place) -> None:
     """The intent was written and the wallet never asked: it is paid now, once."""
     made = await place.invoice()
