@@ -95,6 +95,11 @@ def stop(context: Context, force: bool, timeout: float) -> int | None:
     """Stop the node: jobs that are being answered are finished first."""
     home = context.home
     pid = lock.running_pid(home)
+    if pid is None and lock.is_running(home):
+        said = ask_running(home, "ping")  # its pid file is lost, or is just being written
+        pid = int(str(said["pid"])) if said else None
+        if pid is None:
+            raise PylonError("Pylon runs in this home and does not say as which process", hint="try again")
     if pid is None:
         context.config()
         out.print("Pylon is not running.", markup=False)

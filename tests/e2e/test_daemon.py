@@ -92,6 +92,31 @@ def test_a_stale_pid_file_stops_nobody(world: World, relay: str) -> None:
     assert world.ask("provider", "status")["running"] is True
 
 
+def test_stop_without_a_pid_file(world: World, relay: str) -> None:
+    """The lock says that it runs; where the pid file is lost, the node itself says as which process."""
+    world.home("provider", relay, script=SLOW)
+    assert world.run("provider", "start").status == 0
+    (world.place / "provider" / "node.pid").unlink()
+    assert world.run("provider", "stop").out == "Pylon has stopped.\n"
+    assert world.ask("provider", "status")["running"] is False
+
+
+def test_an_idle_node_does_not_wait_for_what_it_cannot_do(world: World, relay: str) -> None:
+    """A paid job that a killed provider left is for the next provider: a node without that role ends at once, and so the start is quick."""
+    world.home("provider", relay, script=HANGING)
+    world.home("buyer", relay, sats=100)
+    provider = world.provider("provider")
+    buyer = world.start("buyer", "job", "submit", "What is 2+2?", "--auto-pay", "--json")
+    world.until(lambda: world.runs("provider") == ["start"], "the computation")
+    provider.kill()
+    world.script("provider", 'default = "It is 4."\n')
+    assert world.ask("provider", "wallet", "balance")["spendable_msat"] == 1000
+    assert world.ask("provider", "status")["role"] == "idle"
+    world.provider("provider")
+    assert buyer.done().document["answer"] == "It is 4."
+    assert "still being answered" not in world.log("provider")
+
+
 def test_an_idle_node_makes_room(world: World, relay: str) -> None:
     """`pylon start` takes over while `job submit --auto-pay` of the same home waits; the buyer's command goes on with the new node."""
     world.home("home", relay, sats=100, script='default = "It is 4."\n')
