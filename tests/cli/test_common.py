@@ -10,10 +10,11 @@ from pathlib import Path
 import click
 import orjson
 import pytest
+from click.testing import CliRunner
 
 from pylon import errors
 from pylon.cli.common import command, fail, printable
-from pylon.cli.main import COMMANDS
+from pylon.cli.main import COMMANDS, pylon
 from pylon.cli.options import COUNT, MSAT, SATS, WEEK, Seconds
 from pylon.errors import PylonError
 from pylon.units import MAX_MSAT
@@ -114,14 +115,9 @@ def test_a_wrong_command_line_is_a_document_too(words: list[str]) -> None:
 
 
 def test_no_stub_commands() -> None:
-    """What is listed is there: each command shows its help, and `--version` the version."""
-    def says(word: str) -> str:
-        command = [sys.executable, "-m", "pylon", word]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=True, text=True).stdout
-
-    listed = says("--help")
+    """What is listed is there, and shows its help; `--version` shows the version."""
+    listed = CliRunner().invoke(pylon, ["--help"]).output
     for name in COMMANDS:
         assert f"  {name} " in listed
-    for word in ("rlm", "api", "regtest"):
-        assert f"  {word} " not in listed
-    assert says("--version").startswith("pylon, version ")
+        assert CliRunner().invoke(pylon, [name, "--help"]).exit_code == 0
+    assert CliRunner().invoke(pylon, ["--version"]).output.startswith("pylon, version ")

@@ -50,6 +50,13 @@ def test_no_relay() -> None:
         assert (error.exit_status, "doctor" in error.hint) == (5, True)
 
 
+def test_withdrawn_after_payment() -> None:
+    """The money is gone and the answer may still come: 9."""
+    error = error_of(buyer_document(replace(bought(S.PAID), state=S.WITHDRAWN)))
+    assert error is not None
+    assert error.exit_status == 9
+
+
 def test_owed_answers_say_how_to_collect() -> None:
     """Exit 9 names the command, with the beginning of the id."""
     job = bought(S.LOST, trouble=Trouble("answer_owed", "no answer came"))

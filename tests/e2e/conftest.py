@@ -22,10 +22,11 @@ def world(tmp_path: Path) -> Iterator[World]:
         made.close()
 
 
-@pytest.fixture(scope="session")
-def model() -> None:
+@pytest.fixture
+def model(world: World) -> None:
     """The real model, pulled once into the user's cache."""
     pull()
+    world.use_the_model()
 
 
 @pytest.fixture(scope="module")

@@ -131,7 +131,6 @@ def test_stop_stops_in_spite_of_a_typo(world: World) -> None:
 
 def test_a_home_that_was_never_made(world: World) -> None:
     """Exit 3, naming `pylon init`; and nothing is made there."""
-    world.environment["XDG_CACHE_HOME"] = str(world.place / "empty")
     for command in COMMANDS:
         if command.split()[0] in ("init", "infer", "nexus", "models", "stop"):
             continue

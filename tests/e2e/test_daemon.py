@@ -137,7 +137,6 @@ def test_an_idle_node_makes_room(world: World, relay: str) -> None:
 def test_without_a_backend(world: World, relay: str) -> None:
     """Exit 4, naming `pylon models pull`, in the foreground and as a daemon."""
     world.home("provider", relay)
-    world.environment["XDG_CACHE_HOME"] = str(world.place / "empty")
     for words in (["start"], ["start", "-f"]):
         done = world.run("provider", *words)
         assert done.status == 4, done

@@ -65,7 +65,7 @@ def test_the_longest_answer(market: Market) -> None:
 
 
 def test_cancelling_stops_the_computation(market: Market) -> None:
-    """The provider closes the stream of a job that its customer withdraws, paid or not; nothing more is charged."""
+    """The provider closes the stream of a job that its customer withdraws; it was paid, so exit 9 says what happened."""
     world = market.world
     before = len(world.runs("provider"))
     buyer = world.start("buyer", "job", "submit", "hang on", "--auto-pay", "--json")
@@ -76,7 +76,8 @@ def test_cancelling_stops_the_computation(market: Market) -> None:
     assert cancelled["status"] == "withdrawn"
     world.until(lambda: world.runs("provider")[before:] == ["start", "closed"], "the end of the computation")
     world.until_state("provider", "provider", "cancelled")
-    assert buyer.done().status == 1
+    withdrawn = buyer.done()
+    assert (withdrawn.status, withdrawn.error["code"]) == (9, "answer_owed")
     again = world.run("buyer", "job", "cancel", str(row["id"]), "--json")
     assert (again.status, again.error["code"]) == (2, "usage")
 

@@ -164,10 +164,17 @@ class World:
             "PYLON_STATE_DIR": str(place / "state"),
             "PYLON_ENGINE_GRACE": "0",
             "PYLON_BACKENDS": "",  # no test asks a server that happens to run on this machine
+            "XDG_CACHE_HOME": str(place / "cache"),  # and none loads the real model but those that say so
         }
         for name in ("PYLON_HOME", "PYLON_PASSPHRASE"):
             self.environment.pop(name, None)
         self._running: list[Running] = []
+
+    def use_the_model(self) -> None:
+        """Let this world have the real model, from the user's cache."""
+        del self.environment["XDG_CACHE_HOME"]
+        if "XDG_CACHE_HOME" in os.environ:
+            self.environment["XDG_CACHE_HOME"] = os.environ["XDG_CACHE_HOME"]
 
     # Commands.
 
