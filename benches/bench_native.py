@@ -149,3 +149,21 @@ def test_bolt11_decode(against: Against) -> None:
         "decode one invoice", lambda: _native.bolt11_decode(invoice),
         "the twin in Python (coincurve)", lambda: plain.bolt11_decode(invoice), quartets=40,
     )
+
+
+TEXTS = {
+    "English prose": "\n\n".join([" ".join(["The mill turned while the tide was out. It stood still when the water rose."] * 8)] * 1_600),
+    "Chinese without spaces": "潮水退去的時候磨坊轉動水漲的時候停止" * 18_000,
+}
+
+
+@pytest.mark.parametrize("language", TEXTS)
+@pytest.mark.parametrize("most", [4_096, 65_536])
+def test_chunk_spans(against: Against, language: str, most: int) -> None:
+    """A text of 1 MB cut into spans: UTF-8 checked, boundaries found."""
+    text = TEXTS[language].encode()[:999_999]
+    assert _native.chunk_spans(text, most) == plain.chunk_spans(text, most)
+    against(
+        f"spans of {most} B, 1 MB, {language}", lambda: _native.chunk_spans(text, most),
+        "the twin in Python (bytes.rfind, regex)", lambda: plain.chunk_spans(text, most), quartets=20,
+    )

@@ -1,6 +1,6 @@
 """The one door to compiled code: nothing else in Pylon imports an extension module.
 
-`core` is the Rust extension (events, keys, NIP-44, BOLT11), `frames` the Cython listener for picows. `plain.py` is the slow
+`core` is the Rust extension (events, keys, NIP-44, BOLT11, spans of texts), `frames` the Cython listener for picows. `plain.py` is the slow
 twin of `core` in Python: the oracle of the differential tests, never used at run time.
 """
 
@@ -32,6 +32,7 @@ from pylon._native.core import (
     bolt11_decode,
     bolt11_encode,
     check_events,
+    chunk_spans,
     event_id,
     nip44_conversation_key,
     nip44_decrypt,
@@ -44,6 +45,6 @@ from pylon._native.core import (
 
 __all__ = [
     "BAD_ID", "BAD_SIGNATURE", "BAD_UTF8", "BUILD_PROFILE", "OK", "SYNTAX", "Bolt11", "Signer", "bip32_derive", "bolt11_decode",
-    "bolt11_encode", "check_events", "event_id", "nip44_conversation_key", "nip44_decrypt", "nip44_encrypt", "public_key", "seal",
-    "unseal", "verify",
+    "bolt11_encode", "check_events", "chunk_spans", "event_id", "nip44_conversation_key", "nip44_decrypt", "nip44_encrypt", "public_key",
+    "seal", "unseal", "verify",
 ]

@@ -101,3 +101,10 @@ def seal(key: bytes, nonce: bytes, plaintext: bytes, aad: bytes, /) -> bytes:
 
 def unseal(key: bytes, nonce: bytes, ciphertext: bytes, aad: bytes, /) -> bytes:
     """The plaintext. Every failure is a ValueError with the one message `cannot decrypt`."""
+
+def chunk_spans(text: bytes, max_bytes: int, /) -> list[tuple[int, int]]:
+    """Spans (start, end) in bytes that follow each other without a gap, none longer than `max_bytes`. Runs without the GIL.
+
+    Each ends at the best boundary in the last half of its window: an empty line before something at column 0, a line that begins a
+    definition of source code, an empty line, a line, a sentence, a word; else before the grapheme that does not fit any more (UAX #29),
+    and inside a grapheme only if it is longer than the window. Linear. ValueError for `max_bytes` below 64 and for what is not UTF-8."""

@@ -1,7 +1,8 @@
 """The slow twin of `core` in Python: the same functions, written to be read, as the oracle of the differential tests.
 
 It is never used at run time. Signatures are coincurve's, an independent binding of libsecp256k1; the rest is written from the
-specifications: NIP-01, BIP-340, BIP-32, NIP-44 (with RFC 8439 and RFC 5869). BOLT11 stands in `plain_bolt11`.
+specifications: NIP-01, BIP-340, BIP-32, NIP-44 (with RFC 8439 and RFC 5869). BOLT11 stands in `plain_bolt11`, the spans of texts
+in `plain_chunk`.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from collections.abc import Iterator, Sequence
 from coincurve import PrivateKey, PublicKey, PublicKeyXOnly
 
 from pylon._native.plain_bolt11 import Invoice, bolt11_decode
+from pylon._native.plain_chunk import chunk_spans
 
 __all__ = [
-    "BAD_ID", "BAD_SIGNATURE", "BAD_UTF8", "OK", "SYNTAX", "Invoice", "bip32_derive", "bolt11_decode", "check_events", "event_id",
-    "nip44_conversation_key", "nip44_decrypt", "nip44_encrypt", "padded_len", "public_key", "sign", "verify",
+    "BAD_ID", "BAD_SIGNATURE", "BAD_UTF8", "OK", "SYNTAX", "Invoice", "bip32_derive", "bolt11_decode", "check_events", "chunk_spans",
+    "event_id", "nip44_conversation_key", "nip44_decrypt", "nip44_encrypt", "padded_len", "public_key", "sign", "verify",
 ]
 
 OK, SYNTAX, BAD_ID, BAD_SIGNATURE, BAD_UTF8 = range(5)

@@ -1,8 +1,9 @@
-//! Events, keys, NIP-44 and BOLT11 of Pylon: bytes in, bytes out, no Python and no I/O.
+//! Events, keys, NIP-44, BOLT11 and the spans of texts of Pylon: bytes in, bytes out, no Python and no I/O.
 
 pub mod bip32;
 pub mod bolt11;
 mod canonical;
+pub mod chunk;
 pub mod error;
 pub mod event;
 mod json;

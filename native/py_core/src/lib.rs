@@ -3,7 +3,7 @@
 
 mod invoice;
 
-use pylon_core::{Error, bip32, error, event, keys, nip44, seal};
+use pylon_core::{Error, bip32, chunk, error, event, keys, nip44, seal};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -198,6 +198,14 @@ fn unseal<'py>(
     Ok(PyBytes::new(py, &seal::unseal(key, nonce, ciphertext, aad)?))
 }
 
+#[pyfunction]
+#[pyo3(signature = (text, max_bytes, /))]
+fn chunk_spans(py: Python<'_>, text: &[u8], max_bytes: &Bound<'_, PyAny>) -> Result<Vec<(usize, usize)>> {
+    // A bound that fits no machine word bounds nothing; one below zero is too small.
+    let max_bytes = integer(max_bytes, "a span has 64 bytes at least and 2^63-1 at most")?;
+    Ok(py.detach(|| chunk::spans(text, usize::try_from(max_bytes).unwrap_or(0)))?)
+}
+
 /// What the Rust extension offers.
 #[pymodule]
 mod core {
@@ -206,8 +214,8 @@ mod core {
     use super::{Bound, PyModule, PyModuleMethods, PyResult, event};
     #[pymodule_export]
     use super::{
-        Signer, bip32_derive, check_events, event_id, nip44_conversation_key, nip44_decrypt, nip44_encrypt, public_key,
-        seal_, unseal, verify,
+        Signer, bip32_derive, check_events, chunk_spans, event_id, nip44_conversation_key, nip44_decrypt,
+        nip44_encrypt, public_key, seal_, unseal, verify,
     };
 
     #[pymodule_init]
