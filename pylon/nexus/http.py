@@ -96,7 +96,7 @@ def respond(request: Request | None, document: bytes) -> bytes:
         return _response(HTTPStatus.NOT_FOUND, b"there is nothing here; the relay is at /\n")
     if request.wants_websocket:
         return _response(HTTPStatus.SERVICE_UNAVAILABLE, b"too many connections; try again later\n")
-    if MEDIA_TYPE in request.headers.get("accept", ""):
+    if MEDIA_TYPE in request.headers.get("accept", "").lower():  # RFC 9110 8.3.1: a type's name is "case-insensitive"
         return _response(HTTPStatus.OK, document, content_type=MEDIA_TYPE)
     return _response(HTTPStatus.OK, b"This is a Nostr relay: connect with a websocket.\n")
 

@@ -23,11 +23,11 @@ from pylon.nexus.index import Verdict
 from pylon.nexus.peer import Peer, frame
 from pylon.nexus.policy import Policy, judge
 from pylon.nexus.record import Record
-from pylon.nexus.session import MAX_LIMIT, End, Open, Say, Take
+from pylon.nexus.session import MAX_LIMIT, End, Open, Say, Take, refusal
 from pylon.nexus.store import Store
 from pylon.nostr.event import VerifiedEvent
 from pylon.nostr.kinds import is_ephemeral
-from pylon.nostr.message import Eose, Notice, Ok, deliver, encode, peek_id, publish
+from pylon.nostr.message import Eose, Ok, deliver, encode, peek_id, publish
 
 SLICE: Final = 512
 """Stored events that one scan sends before it lets others run."""
@@ -49,11 +49,10 @@ ANSWERS: Final = {
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Where an EVENT came from: the connection, its JSON, and the id that its frame claims."""
+    """Where an EVENT came from: the connection, and its JSON."""
 
     peer: Peer
     raw: bytes
-    claimed: str | None
 
 
 class Relay:
@@ -93,8 +92,8 @@ class Relay:
             match peer.session.receive(text, now):
                 case Say(answer):
                     peer.say(answer)
-                case Take(raw, claimed):
-                    self._take(Origin(peer, raw, claimed))
+                case Take(raw):
+                    self._take(Origin(peer, raw))
                 case Open() as wanted:
                     self._open(peer, wanted, now)
                 case End(name):
@@ -136,17 +135,13 @@ class Relay:
         for origin, result in batch:
             origin.peer.session.now = now
             if isinstance(result, InvalidEvent):
-                self._refuse(origin, str(result))
+                origin.peer.say(refusal(origin.raw, str(result)))
             elif reason := judge(self._policies, origin.peer.session, result):
                 origin.peer.say(encode(Ok(result.id, False, reason)))
             elif is_ephemeral(result.kind):
                 self._pass_on(origin, result)
             else:
                 self._keep(origin, result)
-
-    def _refuse(self, origin: Origin, reason: str) -> None:
-        answer = Ok(origin.claimed, False, reason) if origin.claimed else Notice(reason)
-        origin.peer.say(encode(answer))
 
     def _pass_on(self, origin: Origin, event: VerifiedEvent) -> None:
         """NIP-01: ephemeral events "are not expected to be stored by relays": those who listen now get them."""

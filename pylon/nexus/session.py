@@ -46,6 +46,9 @@ MAX_KEYS: Final = 100
 MAX_LIMIT: Final = 5000
 """The most stored events that one filter gets."""
 
+MAX_CLAIM: Final = 128
+"""Characters of a claimed id that are said back."""
+
 AUTH_REQUIRED: Final = "auth-required: authentication required"
 
 _UNSPOKEN = re.compile(rb'\s*\[\s*"(COUNT|NEG-OPEN|NEG-MSG|NEG-CLOSE)"\s*,\s*("(?:[^"\\]|\\.)*")', re.ASCII).match
@@ -58,10 +61,9 @@ class Say(msgspec.Struct, frozen=True):
 
 
 class Take(msgspec.Struct, frozen=True):
-    """Check this event (JSON as it came) and take or refuse it; `claimed` is the id that the frame claims, if it does so in plain sight."""
+    """Check this event (JSON as it came) and take or refuse it."""
 
     raw: bytes
-    claimed: str | None
 
 
 class Open(msgspec.Struct, frozen=True):
@@ -105,7 +107,7 @@ class Session:
             return self._not_understood(text, str(error))
         match message:
             case Publish(raw):
-                return self._publish(raw, text)
+                return self._publish(raw)
             case Req(name, filters):
                 return self._req(name, filters)
             case Close(name):
@@ -114,13 +116,11 @@ class Session:
             case Auth(raw):
                 return Say(encode(self._auth(raw)))
 
-    def _publish(self, raw: bytes, text: bytes) -> Action:
-        peeked = peek_id(text)
-        claimed = peeked.decode() if peeked else None
+    def _publish(self, raw: bytes) -> Action:
         if not self.authenticated:
             # Refused before anything is spent on checking it.
-            return Say(encode(Ok(claimed, False, AUTH_REQUIRED) if claimed else Notice(AUTH_REQUIRED)))
-        return Take(raw, claimed)
+            return Say(refusal(raw, AUTH_REQUIRED))
+        return Take(raw)
 
     def _req(self, name: str, filters: tuple[Filter, ...]) -> Action:
         if not self.authenticated:
@@ -146,8 +146,7 @@ class Session:
         try:
             event = check(raw)
         except InvalidEvent as error:
-            peeked = _EVENT_ID(raw)
-            return Ok(peeked[1].decode() if peeked else "", False, "auth-required: " + str(error).removeprefix("invalid: "))
+            return Ok(_claimed(raw) or "", False, "auth-required: " + str(error).removeprefix("invalid: "))
         try:
             check_auth(event, self.challenge, self.names, self.now)
         except WireError as error:
@@ -176,7 +175,21 @@ class Session:
         return Say(msgspec.json.encode(("NEG-ERR", name, why)))
 
 
-_EVENT_ID = re.compile(rb'"id"[ \t\r\n]*:[ \t\r\n]*"([0-9a-f]{64})"').search
+class _Claim(msgspec.Struct):
+    id: str
+
+
+def refusal(raw: bytes, reason: str) -> bytes:
+    """The answer to an EVENT that is not taken: OK false for the id that it claims, whatever that is, or NOTICE where it claims none."""
+    claimed = _claimed(raw)
+    return encode(Notice(reason) if claimed is None else Ok(claimed, False, reason))
+
+
+def _claimed(raw: bytes) -> str | None:
+    try:
+        return msgspec.json.decode(raw, type=_Claim).id[:MAX_CLAIM]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _closed(name: str, reason: str) -> Say:

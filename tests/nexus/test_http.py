@@ -50,6 +50,13 @@ async def test_the_information_document(relay: Server) -> None:
     assert session.MAX_SUBSCRIPTIONS >= 20
 
 
+async def test_the_case_of_the_media_type(relay: Server) -> None:
+    """RFC 9110 8.3.1: the names of media types are case-insensitive."""
+    async with httpx.AsyncClient() as client:
+        answer = await client.get(url(relay), headers={"Accept": "text/html, Application/Nostr+JSON"})
+    assert answer.headers["content-type"] == "application/nostr+json"
+
+
 async def test_the_preflight(relay: Server) -> None:
     """A browser asks with OPTIONS before it asks with its own Accept header."""
     async with httpx.AsyncClient() as client:
