@@ -44,6 +44,7 @@ class Authentication:
         self.accepted: frozenset[str] = frozenset()
         """Public keys (64 hex) whose AUTH for this challenge has its OK."""
         self._attempts: dict[str, str] = {}
+        self._refusal = ""
         self._signings = Bucket(SIGNINGS, 1 / 60)
 
     def challenged(self, challenge: str, now: int) -> list[bytes]:
@@ -60,7 +61,7 @@ class Authentication:
         except InvalidEvent as error:
             raise WireError("invalid: an AUTH challenge that cannot be signed") from error
         # "The challenge is valid for the duration of the connection or until another challenge is sent by the relay."
-        self.challenge, self.accepted = challenge, frozenset()
+        self.challenge, self.accepted, self._refusal = challenge, frozenset(), ""
         self._attempts = {answer.id: answer.pubkey for answer in answers}
         self.phase = AuthPhase.PENDING if answers else AuthPhase.FAILED
         return [messages.encode(Auth(encode(answer))) for answer in answers]
@@ -83,9 +84,15 @@ class Authentication:
             return None
         if accepted:
             self.accepted |= {pubkey}
+        else:
+            self._refusal = reason
         if not self._attempts:
             self.phase = AuthPhase.DONE if self.accepted else AuthPhase.FAILED
         return Authenticated(pubkey) if accepted else AuthFailed(pubkey, reason)
+
+    def explained(self, reason: str) -> str:
+        """The relay's `reason` to refuse something, with the one why it has refused our AUTH where that is behind it."""
+        return f"{reason} (AUTH was refused: {self._refusal})" if self._refusal and reason.startswith("auth-required:") else reason
 
     def timed_out(self) -> None:
         """No answer in time: go on as if it had been accepted; a refusal that follows is final."""

@@ -236,7 +236,7 @@ class Session:
             self._hold(outgoing, reason)
             self._outbox.put(said.id, outgoing)
         else:
-            self._reject(said.id, reason)
+            self._reject(said.id, self._auth.explained(reason))
 
     def _closed(self, said: Closed) -> None:
         request = self._requests.get(said.sub)
@@ -249,7 +249,7 @@ class Session:
         elif request.filters != request.asked:
             request.phase = Phase.WAITING  # what was closed is not what is wanted by now
         else:
-            self._end(said.sub, request, reason)
+            self._end(said.sub, request, self._auth.explained(reason))
 
     def _challenged(self, challenge: str) -> None:
         before = self._auth.challenge
@@ -279,9 +279,9 @@ class Session:
         elif self._auth.phase is AuthPhase.FAILED:
             for sub, request in self._requests.items():
                 if request.phase is Phase.HELD:
-                    self._end(sub, request, request.reason)
+                    self._end(sub, request, self._auth.explained(request.reason))
             for event_id, outgoing in self._outbox.held():
-                self._reject(event_id, outgoing.reason)
+                self._reject(event_id, self._auth.explained(outgoing.reason))
 
     def _end(self, sub: str, request: Request, reason: str) -> None:
         request.phase, request.reason = Phase.ENDED, reason

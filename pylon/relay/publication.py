@@ -52,5 +52,8 @@ class Publication:
             pass  # who has not answered by now is named below
         if self._first is not None:
             return self._first
-        reasons = "; ".join(f"{url}: {answer.reason or self._why(url)}" for url, answer in self.answers.items())
+        reasons = "; ".join(f"{url}: {self._said(url, answer)}" for url, answer in self.answers.items())
         raise NoRelay(f"no relay took the event ({reasons})" if reasons else "there is no relay to publish to")
+
+    def _said(self, url: str, answer: PublishAnswer) -> str:
+        return answer.reason or (self._why(url) if answer.ok is None else "refused without a reason")

@@ -403,7 +403,8 @@ def test_failed_auth_ends_what_is_held(when: str) -> None:
     talk.session.publish(note("late"))
     answer = ["OK", talk.auths[-1], False, "restricted: not on the list"]
     assert talk.hear(answer, *([refusal] if when == "before the refusals" else [])) == [["EVENT", "late"]]
-    assert talk.learned() == [AuthFailed(ALICE.pubkey.hex(), "restricted: not on the list"), Rejected(note("early").id, REFUSED)]
+    why = f"{REFUSED} (AUTH was refused: restricted: not on the list)"
+    assert talk.learned() == [AuthFailed(ALICE.pubkey.hex(), "restricted: not on the list"), Rejected(note("early").id, why)]
     assert talk.hear(["AUTH", "abc"]) == [], "the same challenge is not answered twice"
     assert not talk.session.usable
 
