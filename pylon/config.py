@@ -95,7 +95,7 @@ class WalletConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class BackendsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which engines are looked for, and servers at other addresses."""
 
-    use: list[str] = msgspec.field(default_factory=lambda: ["llama-server", "embedded"])
+    use: list[str] = msgspec.field(default_factory=lambda: ["llama-server", "ollama", "embedded"])
     urls: list[str] = msgspec.field(default_factory=list)
     script: str = ""
     """The replies of the scripted backend (a TOML file), used only where `use` names `scripted`."""
@@ -223,8 +223,8 @@ queue = 64                    # jobs accepted and waiting, at most
 # max_fee_msats = 5000        # the most a payment may cost above its amount
 
 [backends]
-# use = ["llama-server", "embedded"]
-urls = []                     # other llama-server addresses, e.g. "http://127.0.0.1:8081"
+# use = ["llama-server", "ollama", "embedded"]
+urls = []                     # other addresses: llama-server, Ollama, or anything OpenAI-compatible, e.g. "http://127.0.0.1:8000"
 
 [nexus]
 # port = 7700

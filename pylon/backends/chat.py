@@ -203,24 +203,29 @@ def size(prompt: Prompt) -> int:
     return sum(len(turn.text.encode("utf-8", "replace")) for turn in prompt.turns)
 
 
-def _body(prompt: Prompt, model: str, limit: int) -> dict[str, object]:
-    """The request. What the asker left open is left to the server; values that no server takes are moved into their range, so that a
-    stranger's odd number cannot look like a broken engine.
+def sampling(prompt: Prompt) -> dict[str, object]:
+    """The sampling values that the asker gave; what he left open is left to the server. Values that no server takes are moved into their
+    range, so that a stranger's odd number cannot look like a broken engine.
     """
-    body: dict[str, object] = {
+    values: dict[str, object] = {}
+    if prompt.temperature is not None and math.isfinite(prompt.temperature):
+        values["temperature"] = min(max(prompt.temperature, 0.0), 5.0)
+    if prompt.top_p is not None and math.isfinite(prompt.top_p):
+        values["top_p"] = min(max(prompt.top_p, 0.0), 1.0)
+    if prompt.top_k is not None:
+        values["top_k"] = min(max(prompt.top_k, 0), 1_000_000)
+    if prompt.seed is not None:
+        values["seed"] = prompt.seed % 2**32
+    return values
+
+
+def _body(prompt: Prompt, model: str, limit: int) -> dict[str, object]:
+    """The request."""
+    return {
         "model": model,
         "messages": messages(prompt),
         "stream": True,
         "stream_options": {"include_usage": True},
         "max_tokens": limit,
+        **sampling(prompt),
     }
-    if prompt.temperature is not None and math.isfinite(prompt.temperature):
-        body["temperature"] = min(max(prompt.temperature, 0.0), 5.0)
-    if prompt.top_p is not None and math.isfinite(prompt.top_p):
-        body["top_p"] = min(max(prompt.top_p, 0.0), 1.0)
-    if prompt.top_k is not None:
-        body["top_k"] = min(max(prompt.top_k, 0), 1_000_000)
-    if prompt.seed is not None:
-        body["seed"] = prompt.seed % 2**32
-    return body
-

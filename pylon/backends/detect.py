@@ -1,7 +1,10 @@
-"""Which servers here are llama-servers: told by what they answer, never by their port or a friendly `/health`.
+"""Which engines answer at an address: told by what they answer, never by their port or a friendly `/health`.
 
 A llama-server says `Server: llama.cpp` or owns its models as `llamacpp`, and its /props count slots. One whose tools are switched on
-(`--tools`, `--agent`, the MCP proxy) would run commands for strangers and is refused.
+(`--tools`, `--agent`, the MCP proxy) would run commands for strangers and is refused. Ollama says that it is running, and its version:
+both, since others imitate the rest. What else lists models at /v1/models is used where the operator has named its address.
+
+The usual places (llama-server on port 8080, Ollama where OLLAMA_HOST says) are looked at for their own engine alone.
 """
 
 from __future__ import annotations
@@ -11,10 +14,14 @@ import os
 from collections.abc import Mapping, Sequence
 
 import httpx
+import msgspec
 
 from pylon.backends import http
 from pylon.backends.base import Backend, BackendBroken, BackendBusy
 from pylon.backends.llama_server import Listing, LlamaServer, Props
+from pylon.backends.ollama import Ollama
+from pylon.backends.openai import Listing as OpenAIListing
+from pylon.backends.openai import OpenAIServer
 from pylon.config import BackendsConfig
 from pylon.errors import ConfigError
 
@@ -23,22 +30,66 @@ ANSWER_S = 1.0
 KNOWN_ANSWER_S = 5.0
 """A server that is known already may be slow for once: it is busy with our own questions."""
 
-DEFAULT_PORT = "8080"
+LLAMA_PORT = "8080"
+OLLAMA_PORT = 11434
 LOOPBACK = ("127.0.0.1", "[::1]")
 
+Group = tuple[str, ...]
+"""Addresses of which the first that answers counts: both loopbacks of one port are one server."""
 
-def candidates(config: BackendsConfig, environment: Mapping[str, str]) -> list[tuple[str, ...]]:
-    """Addresses to probe; of each tuple the first that answers counts (both loopbacks of one port are one server).
+Server = LlamaServer | Ollama | OpenAIServer
 
-    `PYLON_BACKENDS` (addresses with commas between them) replaces all others; set and empty, nothing is probed. Raises ConfigError.
+
+class Version(msgspec.Struct, frozen=True):
+    """Ollama's /api/version. One that was built without a number says 0.0.0."""
+
+    version: str
+
+
+def named(config: BackendsConfig, environment: Mapping[str, str]) -> list[Group]:
+    """The addresses that the operator has named: `PYLON_BACKENDS` (with commas between them) instead of those of the configuration.
+
+    Raises ConfigError.
     """
     given = environment.get("PYLON_BACKENDS")
     if given is not None:
-        urls = [_checked(url.strip(), "PYLON_BACKENDS") for url in given.split(",") if url.strip()]
-    else:
-        usual = f"http://localhost:{environment.get('LLAMA_ARG_PORT') or DEFAULT_PORT}"
-        urls = [_checked(usual, "LLAMA_ARG_PORT"), *(_checked(url, "backends.urls") for url in config.urls)]
-    groups: dict[str, tuple[str, ...]] = {}
+        return _groups([_checked(url.strip(), "PYLON_BACKENDS") for url in given.split(",") if url.strip()])
+    return _groups([_checked(url, "backends.urls") for url in config.urls])
+
+
+def usual(url: httpx.URL, config: BackendsConfig, environment: Mapping[str, str]) -> list[Group]:
+    """A usual place, unless PYLON_BACKENDS is set (also where it is empty), or the address is a named one."""
+    if "PYLON_BACKENDS" in environment:
+        return []
+    taken = {address for group in named(config, environment) for address in group}
+    return [group for group in _groups([url]) if not taken & set(group)]
+
+
+def llama_place(environment: Mapping[str, str]) -> httpx.URL:
+    """Where a llama-server usually is. Raises ConfigError."""
+    return _checked(f"http://localhost:{environment.get('LLAMA_ARG_PORT') or LLAMA_PORT}", "LLAMA_ARG_PORT")
+
+
+def ollama_place(environment: Mapping[str, str]) -> httpx.URL:
+    """Where Ollama is: OLLAMA_HOST as Ollama reads it (`host`, `host:port`, `http://host:port`), an address to listen on everywhere
+    meaning this machine. Raises ConfigError.
+    """
+    said = environment.get("OLLAMA_HOST", "").strip().strip("\"'")
+    scheme, found, rest = said.partition("://")
+    if not found:
+        scheme, rest = "http", said
+        if rest.count(":") > 1 and not rest.startswith("["):
+            rest = f"[{rest}]"  # an IPv6 address alone
+    host = rest.partition("/")[0]
+    url = _checked(f"{scheme}://localhost{rest}" if host.startswith(":") or not host else f"{scheme}://{rest}", "OLLAMA_HOST")
+    if url.port is None and not found:
+        url = url.copy_with(port=OLLAMA_PORT)
+    return url.copy_with(host="localhost") if url.host in ("0.0.0.0", "::") else url
+
+
+def _groups(urls: Sequence[httpx.URL]) -> list[Group]:
+    """The groups of `urls`, each address in one of them."""
+    groups: dict[str, Group] = {}
     for url in urls:
         for address in (group := _both(url)):
             if address in groups:
@@ -68,6 +119,9 @@ def _both(url: httpx.URL) -> tuple[str, ...]:
     return tuple(str(url.copy_with(host=host)).rstrip("/") for host in LOOPBACK)
 
 
+NO_LLAMA = "is not a llama-server"
+
+
 async def refusal(server: LlamaServer) -> str | None:
     """Why what answers at this address is not a llama-server that may be used; None where it is one. Raises BackendBroken, silent."""
     status, software, body = await server.get("/v1/models")
@@ -76,9 +130,9 @@ async def refusal(server: LlamaServer) -> str | None:
         try:
             known |= any(model.owned_by == "llamacpp" for model in http.decode(body, Listing).data)
         except http.Nonsense:
-            return "is not a llama-server"
+            return NO_LLAMA
     if not known:
-        return "is not a llama-server"
+        return NO_LLAMA
     if status == 401:
         return "is a llama-server that wants an API key"
     status, _, body = await server.get("/props")
@@ -96,42 +150,112 @@ async def refusal(server: LlamaServer) -> str | None:
     return None
 
 
-class LlamaServers:
-    """The llama-servers at the addresses of the configuration: a `Source`."""
+async def is_ollama(server: Ollama) -> bool:
+    """Whether Ollama answers at this address. Raises BackendBroken, silent."""
+    status, body = await server.get("/api/version")
+    try:
+        http.decode(body, Version)
+    except http.Nonsense:
+        return False
+    if status != 200:
+        return False
+    status, body = await server.get("/")
+    return status == 200 and body.strip() == b"Ollama is running"
 
-    def __init__(self, config: BackendsConfig) -> None:
-        self._groups = candidates(config, os.environ)
-        self._servers: dict[str, LlamaServer] = {}
-        self._remarks: dict[tuple[str, ...], str] = {}
+
+async def lists_models(server: OpenAIServer) -> bool:
+    """Whether it lists models as OpenAI's servers do. Raises BackendBroken, silent."""
+    status, _, body = await server.get("/v1/models")
+    try:
+        return status == 200 and bool(http.decode(body, OpenAIListing).data)
+    except http.Nonsense:
+        return False
+
+
+async def identify(url: str, kinds: Sequence[type[Server]]) -> type[Server] | str:
+    """Which of `kinds` answers at `url`, or why none does. Raises BackendBroken and BackendBusy where nobody answers."""
+    for kind in kinds:
+        probe = kind(url, connect_s=CONNECT_S)
+        try:
+            match probe:
+                case Ollama():
+                    fits = await is_ollama(probe)
+                case LlamaServer():
+                    said = await refusal(probe)
+                    if said not in (None, NO_LLAMA):
+                        return said or NO_LLAMA
+                    fits = said is None
+                case OpenAIServer():
+                    fits = await lists_models(probe)
+        finally:
+            await probe.aclose()
+        if fits:
+            return kind
+    return f"is not {' or '.join(CALLED[kind] for kind in kinds)}"
+
+
+CALLED: Mapping[type[Server], str] = {LlamaServer: "a llama-server", Ollama: "Ollama", OpenAIServer: "an OpenAI-compatible server"}
+
+
+class Servers:
+    """The engines of some kinds at some addresses: a `Source`."""
+
+    def __init__(self, groups: Sequence[Group], kinds: Sequence[type[Server]]) -> None:
+        self._groups = groups
+        self._kinds = kinds
+        self._servers: dict[tuple[type[Server], str], Server] = {}
+        self._remarks: dict[Group, str] = {}
 
     async def find(self) -> Sequence[Backend]:
         """The servers that answer now, each probed anew."""
         found = await asyncio.gather(*(self._first(group) for group in self._groups))
         return [server for server in found if server is not None]
 
-    async def _first(self, group: tuple[str, ...]) -> LlamaServer | None:
+    async def _first(self, group: Group) -> Server | None:
         """The first usable server of `group`."""
         self._remarks.pop(group, None)
         for url in group:
-            probe = LlamaServer(url, connect_s=CONNECT_S)
+            known = any(url == address for _, address in self._servers)
             try:
-                async with asyncio.timeout(KNOWN_ANSWER_S if url in self._servers else ANSWER_S):
-                    why = await refusal(probe)
+                async with asyncio.timeout(KNOWN_ANSWER_S if known else ANSWER_S):
+                    kind = await identify(url, self._kinds)
             except (BackendBroken, BackendBusy, TimeoutError):
                 continue  # nobody is there, or nobody who speaks HTTP: the usual case, and nothing to say about it
-            finally:
-                await probe.aclose()
-            if why is None:
-                return self._servers.setdefault(url, LlamaServer(url))
-            self._remarks[group] = f"{url} {why}"
+            if not isinstance(kind, str):
+                if (kind, url) not in self._servers:
+                    self._servers[kind, url] = kind(url)
+                return self._servers[kind, url]
+            self._remarks[group] = f"{url} {kind}"
         return None
 
     def remarks(self) -> Sequence[str]:
         """What answered and cannot be used."""
-        return list(self._remarks.values())
+        models = [server.remark for server in self._servers.values() if isinstance(server, Ollama) and server.remark]
+        return [*self._remarks.values(), *models]
 
     async def aclose(self) -> None:
         """Close all of them."""
         for server in self._servers.values():
             await server.aclose()
         self._servers.clear()
+
+
+class LlamaServers(Servers):
+    """A llama-server where one usually is."""
+
+    def __init__(self, config: BackendsConfig) -> None:
+        super().__init__(usual(llama_place(os.environ), config, os.environ), (LlamaServer,))
+
+
+class Ollamas(Servers):
+    """Ollama where it usually is."""
+
+    def __init__(self, config: BackendsConfig) -> None:
+        super().__init__(usual(ollama_place(os.environ), config, os.environ), (Ollama,))
+
+
+class Addresses(Servers):
+    """Whatever answers at the addresses that the operator has named. In no list of `use`: the addresses are wish enough."""
+
+    def __init__(self, config: BackendsConfig) -> None:
+        super().__init__(named(config, os.environ), (LlamaServer, Ollama, OpenAIServer))

@@ -105,8 +105,13 @@ async def read_all(response: httpx.Response, *, within_s: float, limit: int = AN
     return bytes(body)
 
 
-async def events(response: httpx.Response, *, first_s: float, gap_s: float) -> AsyncGenerator[bytes, None]:
-    """The data of each server-sent event; at most `gap_s` apart, the first within `first_s` (comments do not count).
+def events(response: httpx.Response, *, first_s: float, gap_s: float) -> AsyncGenerator[bytes, None]:
+    """The data of each server-sent event; see `lines` (comments do not count)."""
+    return lines(response, b"data:", first_s=first_s, gap_s=gap_s)
+
+
+async def lines(response: httpx.Response, prefix: bytes = b"", *, first_s: float, gap_s: float) -> AsyncGenerator[bytes, None]:
+    """What stands behind `prefix` in each line that begins with it; at most `gap_s` apart, the first within `first_s`.
 
     Raises BackendBroken for a line over the limit; TimeoutError and httpx.HTTPError for `exchange`.
     """
@@ -125,8 +130,8 @@ async def events(response: httpx.Response, *, first_s: float, gap_s: float) -> A
             line = bytes(buffer[:end]).rstrip(b"\r")
             del buffer[: end + 1]
             start = 0
-            if line.startswith(b"data:"):
-                yield line[5:].strip()
+            if line.startswith(prefix):
+                yield line[len(prefix) :].strip()
                 deadline = loop.time() + gap_s
         if len(buffer) > LINE_LIMIT:
             raise BackendBroken(f"the engine sent a line of more than {LINE_LIMIT} bytes")

@@ -1,7 +1,8 @@
 """All backends of this node: found through the entry points `pylon.backends`, looked for again and again, and chosen from.
 
 An entry point is a factory `(BackendsConfig) -> Source`; its name is what `use` in `[backends]` lists, in the order of preference.
-Pylon's own engines (`llama-server`, `embedded`, `scripted`) come in by the same door as everybody's.
+Pylon's own engines (`llama-server`, `ollama`, `embedded`, `scripted`) come in by the same door as everybody's. What answers at the
+addresses that the operator has named is used besides, before all others.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from importlib.metadata import entry_points
 
+import msgspec
+
 from pylon.backends.base import Backend, BackendBroken, BackendBusy, Chunk, Model, Prompt, Source
+from pylon.backends.detect import Addresses
 from pylon.config import BackendsConfig
-from pylon.errors import ConfigError, NoBackend, NoModel
+from pylon.errors import ConfigError, ContextOverflow, NoBackend, NoModel
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +27,9 @@ GROUP = "pylon.backends"
 PROBE_EVERY_S = 20.0
 COOL_S = 5.0
 COOL_MAX_S = 120.0
-PULL = "run `pylon models pull`, or start a llama-server"
+PULL = "run `pylon models pull`, or start a llama-server or Ollama"
+LATEST = ":latest"
+"""What Ollama adds to the name of a model without a tag; asking for either means the same model."""
 
 
 class Watched:
@@ -84,7 +90,9 @@ class Watched:
         """The source that found it closes it."""
 
     def _note(self, error: NoBackend) -> None:
-        """Only a broken engine cools down: one that is busy or refuses a request is well."""
+        """Only a broken engine cools down: one that is busy or refuses a request is well. A busy one may ask to be left alone a while."""
+        if isinstance(error, BackendBusy) and error.after_s:
+            self._cool_until = max(self._cool_until, self._clock() + error.after_s)
         if isinstance(error, BackendBroken):
             self._cool_until = self._clock() + min(COOL_S * 2**self._failures, COOL_MAX_S)
             self._failures = min(self._failures + 1, 10)
@@ -110,7 +118,7 @@ class Backends:
             if name not in doors:
                 known = ", ".join(sorted(doors)) or "none is installed"
                 raise ConfigError(f"backends.use names {name!r}, which is not a kind of backend here ({known})", hint="mend config.toml")
-        self._sources = [doors[name].load()(config) for name in dict.fromkeys(config.use)]
+        self._sources = [Addresses(config), *(doors[name].load()(config) for name in dict.fromkeys(config.use))]
         await self.refresh()
         self._looking = asyncio.create_task(self._look(), name="backends")
 
@@ -136,11 +144,40 @@ class Backends:
         """How many answers can be computed at a time."""
         return sum(max(model.slots for model in watched.models_now) for watched in self._ready())
 
-    async def choose(self, model: str = "", default: str = "") -> tuple[Backend, Model]:
+    async def answer(self, prompt: Prompt, default: str = "") -> AsyncGenerator[Chunk, None]:
+        """Stream the answer of the backend that `choose` names. Where it is busy or breaks before it has said a word, another one that has
+        the same model is asked, once. Raises what `choose` and `Backend.generate` raise.
+        """
+        backend, model = await self.choose(prompt.model, default)
+        asked = msgspec.structs.replace(prompt, model=model.name)
+        said = False
+        try:
+            async with aclosing(backend.generate(asked)) as chunks:
+                async for chunk in chunks:
+                    said = said or bool(chunk.text)
+                    yield chunk
+            return
+        except (BackendBusy, BackendBroken) as error:
+            if said:
+                raise
+            try:
+                other, _ = await self.choose(model.name, besides=backend)
+            except NoBackend:
+                raise error from None
+            log.info("%s did not answer (%s); %s is asked", backend.name, error.message, other.name)
+            try:
+                async with aclosing(other.generate(asked)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+            except ContextOverflow:  # the other one has less room for the same model: no reason to give the job up
+                raise error from None
+
+    async def choose(self, model: str = "", default: str = "", *, besides: Backend | None = None) -> tuple[Backend, Model]:
         """The backend to ask, and its model.
 
         The model asked for, and no other; where none was asked for, `default` if it is here, else a loaded one, else any. Among equals
-        the one with the most room. Raises NoModel naming what is here, BackendBusy where all cool down, NoBackend.
+        the one with the most room, by the answers under way: who generates at once (nothing awaited between) is counted before the next
+        one chooses. `besides` is passed over. Raises NoModel naming what is here, BackendBusy where all cool down, NoBackend.
         """
         if not self._ready():
             await self.refresh()
@@ -148,11 +185,11 @@ class Backends:
         if not ready:
             if cooling := [watched for watched in self._found if watched.cools_for_s]:
                 soonest = min(cooling, key=lambda watched: watched.cools_for_s)
-                raise BackendBusy(f"{soonest.name} broke and is tried again in {soonest.cools_for_s:.0f} s")
+                raise BackendBusy(f"{soonest.name} is not well and is tried again in {soonest.cools_for_s:.0f} s")
             raise NoBackend("nothing here can answer: no engine was found", hint=PULL)
-        offers = [(watched, offer) for watched in ready for offer in watched.models_now]
-        wanted = model or (default if any(offer.name == default for _, offer in offers) else "")
-        fitting = [(watched, offer) for watched, offer in offers if not wanted or offer.name == wanted]
+        offers = [(watched, offer) for watched in ready if watched is not besides for offer in watched.models_now]
+        wanted = _bare(model or (default if any(_bare(offer.name) == _bare(default) for _, offer in offers) else ""))
+        fitting = [(watched, offer) for watched, offer in offers if not wanted or _bare(offer.name) == wanted]
         if not fitting:
             raise NoModel(
                 f"the model {wanted!r} is not here; here are {', '.join(dict.fromkeys(offer.name for _, offer in offers))}",
@@ -192,3 +229,7 @@ class Backends:
                 await self.refresh()
             except Exception:  # a third party's source: the others must go on being looked for
                 log.exception("looking for backends failed")
+
+
+def _bare(name: str) -> str:
+    return name.removesuffix(LATEST)

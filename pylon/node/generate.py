@@ -9,8 +9,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
-from msgspec.structs import replace
-
 from pylon.backends.base import BackendBroken, BackendBusy
 from pylon.backends.registry import Backends
 from pylon.errors import ContextOverflow, NoBackend, NoModel
@@ -111,11 +109,10 @@ class Generator:
 
     async def _compute(self, job: ProviderJob) -> Generated | GenerateFailed:
         try:
-            backend, model = await self._backends.choose(job.prompt.model, self._default_model)
             parts: list[str] = []
             length = tokens = 0
-            name = model.name
-            async with aclosing(backend.generate(replace(job.prompt, model=model.name))) as stream:
+            name = ""
+            async with aclosing(self._backends.answer(job.prompt, self._default_model)) as stream:
                 async for chunk in stream:
                     parts.append(chunk.text)
                     length += len(chunk.text)

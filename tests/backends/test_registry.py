@@ -13,8 +13,10 @@ from pylon.backends.base import BackendBroken, BackendBusy, Model, Prompt
 from pylon.backends.registry import Backends
 from pylon.config import BackendsConfig
 from pylon.errors import ConfigError, ContextOverflow, NoBackend, NoModel
-from tests.backends.site import WELL, reply, site
+from tests.backends.site import HANG, STOP, WELL, reply, site, stream, text
 from tests.conformance.backend import answer, soon, text_of
+
+CHAT = "/v1/chat/completions"
 
 
 class Clock:
@@ -106,6 +108,103 @@ async def test_the_one_with_the_most_room(backends: Backends, monkeypatch: pytes
             await soon(anext(chunks))
             assert (await backends.choose())[0] is not first
         assert (await backends.choose())[0] is first
+
+
+async def test_jobs_that_begin_at_once_are_spread(backends: Backends, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each one that has chosen is counted before the next one chooses, though no server has said a word yet."""
+    silent = server("same") | {CHAT: HANG}
+    async with site(silent) as one, site(silent) as two, site(silent | server("same", 4) | {CHAT: HANG}) as three:
+        monkeypatch.setenv("PYLON_BACKENDS", f"{one},{two},{three}")
+        await backends.start(BackendsConfig(use=[]))
+        jobs = [asyncio.create_task(anext(backends.answer(Prompt("2+2?", max_tokens=8)))) for _ in range(8)]
+        await asyncio.sleep(0)
+        assert sorted(watched.running for watched in backends._found) == [2, 2, 4]
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
+        assert [watched.running for watched in backends._found] == [0, 0, 0]
+
+
+BUSY = reply(503, {"error": {"message": "no slot"}}, "Retry-After: 7\r\n")
+BROKEN = reply(500, {"error": {"message": "gone"}})
+
+
+async def said(backends: Backends, prompt: Prompt = Prompt("2+2?", max_tokens=8)) -> str:  # noqa: B008  # frozen
+    """The whole answer."""
+    async with asyncio.timeout(60), aclosing(backends.answer(prompt)) as chunks:
+        return "".join([chunk.text async for chunk in chunks])
+
+
+@pytest.mark.parametrize("first", [BUSY, BROKEN, stream(STOP)])
+async def test_another_one_answers_where_the_first_has_said_nothing(
+    backends: Backends, monkeypatch: pytest.MonkeyPatch, first: bytes
+) -> None:
+    """One that is busy, or breaks before its first word, is replaced at once by another that has the model."""
+    async with site(server("same") | {CHAT: first}) as one, site(server("same")) as two:
+        monkeypatch.setenv("PYLON_BACKENDS", f"{one},{two}")
+        await backends.start(BackendsConfig(use=[]))
+        assert await said(backends) == "Four."
+
+
+@pytest.mark.parametrize("other", [server("other"), server("same") | {CHAT: BUSY}])
+async def test_a_failure_without_another_one_is_told(
+    backends: Backends, monkeypatch: pytest.MonkeyPatch, other: dict[str, bytes]
+) -> None:
+    """Another model is no replacement, and there is one retry only."""
+    async with site(server("same") | {CHAT: BUSY}) as one, site(other) as two:
+        monkeypatch.setenv("PYLON_BACKENDS", f"{one},{two}")
+        await backends.start(BackendsConfig(use=[]))
+        with pytest.raises(BackendBusy):
+            await said(backends, Prompt("2+2?", model="same", max_tokens=8))
+
+
+async def test_less_room_elsewhere_is_no_reason_to_give_up(backends: Backends, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the other one has a shorter context, what is told is that the first is busy: it will answer later."""
+    props = {"total_slots": 1, "default_generation_settings": {"n_ctx": 4}}
+    async with site(server("same") | {CHAT: BUSY}) as one, site(server("same") | {"/props": reply(200, props)}) as two:
+        monkeypatch.setenv("PYLON_BACKENDS", f"{one},{two}")
+        await backends.start(BackendsConfig(use=[]))
+        with pytest.raises(BackendBusy):
+            await said(backends)
+
+
+async def test_no_retry_in_the_middle_of_an_answer(backends: Backends, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has begun is never begun anew: the asker would read two halves."""
+    async with site(server("same") | {CHAT: stream(text("Fo"))}) as one, site(server("same")) as two:
+        monkeypatch.setenv("PYLON_BACKENDS", f"{one},{two}")
+        await backends.start(BackendsConfig(use=[]))
+        chunks = backends.answer(Prompt("2+2?", max_tokens=8))
+        assert (await soon(anext(chunks))).text == "Fo"
+        with pytest.raises(BackendBroken):
+            await soon(anext(chunks))
+
+
+async def test_one_that_asks_to_be_left_alone_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`Retry-After` is honoured: until then nothing is asked of it."""
+    clock = Clock()
+    backends = Backends(clock=clock)
+    async with site(server("same") | {CHAT: BUSY}) as url:
+        monkeypatch.setenv("PYLON_BACKENDS", url)
+        await backends.start(BackendsConfig(use=[]))
+        with pytest.raises(BackendBusy, match="no slot"):
+            await said(backends)
+        clock.now += 6.5
+        with pytest.raises(BackendBusy, match="tried again in"):
+            await said(backends)
+        clock.now += 1
+        with pytest.raises(BackendBusy, match="no slot"):
+            await said(backends)
+    await backends.aclose()
+
+
+async def test_latest_is_understood(backends: Backends, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ollama's name of a model without a tag ends in `:latest`; people leave it out."""
+    async with site(server("tiny:latest")) as url:
+        monkeypatch.setenv("PYLON_BACKENDS", url)
+        await backends.start(BackendsConfig(use=[]))
+        assert {(await backends.choose(name))[1].name for name in ("tiny", "tiny:latest")} == {"tiny:latest"}
+        with pytest.raises(NoModel):
+            await backends.choose("tiny:1b")
 
 
 async def test_a_broken_backend_cools_down_longer_each_time(script: Path) -> None:
