@@ -17,6 +17,11 @@ LAYERS: dict[str, int] = {
     "pylon.config": 1,
     "pylon.nostr": 2,
     "pylon.market": 3,
+    "pylon.rlm": 4,
+    "pylon.rlm.read": 5,
+    "pylon.rlm.extract": 5,
+    "pylon.rlm.pdf": 5,
+    "pylon.rlm.drive": 5,
     "pylon.nexus": 4,
     "pylon.ingest": 5,
     "pylon.nexus.server": 6,
@@ -33,7 +38,7 @@ LAYERS: dict[str, int] = {
     "pylon.cli": 8,
     "pylon.__main__": 9,
 }
-"""The longest name that fits decides. The parts of Nexus that do I/O stand above those that decide."""
+"""The longest name that fits decides. The parts of Nexus and of rlm that do I/O stand above those that decide."""
 
 IO_LIBRARIES = {
     "picows", "uvloop", "httpx", "sqlite3", "asyncio", "socket", "selectors", "ssl", "subprocess", "multiprocessing", "threading",
@@ -86,6 +91,17 @@ def test_faces_are_drawn_in_cli_alone(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", PYTHON_FILES, ids=module)
+def test_pdf_files_are_parsed_in_the_child_alone(path: Path) -> None:
+    """What parses hostile files is imported by the program that runs confined, which imports nothing of Pylon."""
+    used = {name.split(".")[0] for name, _ in imports(path)}
+    if module(path) == "pylon.rlm.pdf":
+        assert "pypdfium2" in used
+        assert "pylon" not in used
+    else:
+        assert "pypdfium2" not in used
+
+
+@pytest.mark.parametrize("path", PYTHON_FILES, ids=module)
 def test_compiled_code_has_one_door(path: Path) -> None:
     """What is compiled is imported from `pylon._native`; its listener by name, and only where I/O is done."""
     if room(module(path)) != "pylon._native":
@@ -96,8 +112,8 @@ def test_compiled_code_has_one_door(path: Path) -> None:
 
 @pytest.mark.parametrize("path", PYTHON_FILES, ids=module)
 def test_what_decides_reads_no_clock_and_no_dice(path: Path) -> None:
-    """The market is told the time and everything random, so that its failures can be tested in milliseconds."""
-    if room(module(path)) == "pylon.market":
+    """The market and a query are told the time and everything random, so that their failures can be tested in milliseconds."""
+    if room(module(path)) in ("pylon.market", "pylon.rlm") and layer(module(path)) < 5:
         used = {name for name, _ in imports(path)} & {"time", "datetime", "random", "secrets", "os", "pathlib", "logging"}
         assert not used, f"{path} uses {used}"
 
