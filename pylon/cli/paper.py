@@ -76,10 +76,10 @@ never met the miller, but they had met the custom, and the brass bowl did the re
 closed door, even its own cousins went elsewhere, although its flour was finer and its toll was only one twentieth.
 
 There was one more custom, and it concerned the days on which the mill failed. When the gate jammed or a stone cracked while a farmer's
-grain was between the stones, the toll had been paid and the flour was not there. The miller then cut a notch into a hazel stick, split the stick
-along its length, and gave one half away. The notch meant that he owed a grinding. It did not matter how long it took. The halves of a
-split stick fit each other and no other, so that nobody could cut a notch of his own, and a son could bring the stick of his father. In the
-wall beside the door there was a row of nails for the miller's halves, where everybody who came in could count them.
+grain was between the stones, the toll had been paid and the flour was not there. The miller then cut a notch into a hazel stick, split the
+stick along its length, and gave one half away. The notch meant that he owed a grinding. It did not matter how long it took. The halves of
+a split stick fit each other and no other, so that nobody could cut a notch of his own, and a son could bring the stick of his father. In
+the wall beside the door there was a row of nails for the miller's halves, where everybody who came in could count them.
 
 4. Many mills, one harvest
 In the last week of September all the farms of the district had grain to grind, and all of them wanted it at once. No single mill could
