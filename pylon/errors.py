@@ -40,6 +40,14 @@ class PylonError(Exception):
         self.hint = hint
 
 
+def file_error(error: OSError) -> PylonError:
+    """What the system refuses (a read-only folder, a full disk), as a sentence that names the file."""
+    what = f"{error.filename} cannot be used" if error.filename else "the system refuses"
+    return PylonError(
+        f"{what}: {error.strerror or error}", hint="look at its permissions and at the free space there" if error.filename else ""
+    )
+
+
 class UsageError(PylonError):
     """The command line is wrong."""
 

@@ -19,7 +19,7 @@ import uvloop
 from rich.console import Console
 
 from pylon.config import Config, Home, load
-from pylon.errors import PylonError, UsageError
+from pylon.errors import PylonError, UsageError, file_error
 
 STDIN_LIMIT = 64 << 20
 INTERRUPTED = 130
@@ -121,6 +121,10 @@ def command(function: Callable[P, int | None]) -> Callable[P, None]:
             # The reader of our output has left (`pylon job list | head`): nothing more can be said to it.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             status = 1
+        except OSError as error:
+            if os.environ.get("PYLON_DEBUG"):
+                raise
+            status = fail(file_error(error), as_json=as_json)
         except Exception as error:  # the last door: a person gets a sentence, the log gets the traceback
             logging.getLogger("pylon").debug("unexpected", exc_info=True)
             if os.environ.get("PYLON_DEBUG"):

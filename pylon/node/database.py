@@ -67,7 +67,10 @@ class Database:
     def _explain(self, what: str, error: sqlite3.DatabaseError) -> Exception:
         if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
             return error  # a bug of ours, no fault of the file
-        return PylonError(f"{self.path} cannot be {what}: {error}", hint="restore it from a backup, or move it away")
+        # Nobody should move a sound ledger away because the disk is full.
+        damaged = not isinstance(error, sqlite3.OperationalError)
+        hint = "restore it from a backup, or move it away" if damaged else "look at its permissions and at the free space there"
+        return PylonError(f"{self.path} cannot be {what}: {error}", hint=hint)
 
     def _execute(self, sql: str, values: Sequence[Value]) -> sqlite3.Cursor:
         try:

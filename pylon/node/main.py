@@ -17,7 +17,7 @@ from pathlib import Path
 import uvloop
 
 from pylon.config import Config, Home, load
-from pylon.errors import PylonError
+from pylon.errors import PylonError, file_error
 from pylon.node.client import ErrorDocument, Gone, call, tell_parent
 from pylon.node.lock import HomeLock
 from pylon.node.service import Service
@@ -102,6 +102,8 @@ def main(arguments: list[str]) -> int:
         return _failed(error)
     except PylonError as error:
         return _failed(error)
+    except OSError as error:
+        return _failed(file_error(error))
     return 0
 
 

@@ -106,7 +106,7 @@ def read(path: Path, passphrase: str | None = None) -> Record:
     if file.sealed is None or file.identity is not None:
         raise _damaged(path)
     if passphrase is None:
-        raise NotSetUp(f"the identity in {path} is encrypted", hint="give its passphrase")
+        raise NotSetUp(f"the identity in {path} is encrypted", hint="set PYLON_PASSPHRASE, or run it on a terminal")
     return _unseal(path, file.sealed, passphrase)
 
 

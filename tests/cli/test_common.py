@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 EXITS = {
     "PylonError": 1, "UsageError": 2, "NotSetUp": 3, "ConfigError": 3, "NoBackend": 4, "NoModel": 4, "ContextOverflow": 4, "NoRelay": 5,
-    "PaymentError": 6, "OverBudget": 6, "InsufficientFunds": 6, "InvoiceRefused": 6, "PaymentFailed": 6, "PaymentUnknown": 6,
+    "BackendBusy": 4, "BackendBroken": 4, "PaymentError": 6, "OverBudget": 6, "InsufficientFunds": 6, "InvoiceRefused": 6, "PaymentFailed": 6, "PaymentUnknown": 6,
     "ProviderRefused": 7, "TimedOut": 8, "AnswerOwed": 9, "PartialAnswer": 10,
 }
 
@@ -69,6 +69,21 @@ def test_an_error_as_a_document_and_as_a_sentence(kind: type[PylonError], capsys
 def test_text_that_would_drive_a_terminal(text: str, shown: str) -> None:
     """Control characters and overrides of the writing direction are shown, not obeyed; line breaks, tabs and letters stay."""
     assert printable(text) == shown
+
+
+def test_what_the_system_refuses_names_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A read-only home or a full disk is no bug: the sentence says which file, and what to look at."""
+
+    def refused(as_json: bool) -> int:
+        (tmp_path / "nowhere" / "file").write_text("")
+        return 0
+
+    with pytest.raises(SystemExit) as ended:
+        command(refused)(as_json=True)
+    assert ended.value.code == 1
+    told = orjson.loads(capsys.readouterr().out)["error"]
+    assert told["message"] == f"{tmp_path / 'nowhere' / 'file'} cannot be used: No such file or directory"
+    assert "free space" in told["hint"]
 
 
 def test_an_unexpected_error_is_a_sentence(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

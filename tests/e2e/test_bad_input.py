@@ -129,6 +129,20 @@ def test_stop_stops_in_spite_of_a_typo(world: World) -> None:
     assert (done.status, "stopped" in done.out, "line 4" in done.err) == (3, True, True)
 
 
+def test_places_that_cannot_be_used(world: World) -> None:
+    """A log, a lock or a state folder that the system refuses: the sentence names it, whichever process meets it."""
+    world.home("home")
+    (world.place / "home" / "node.log").mkdir()
+    done = world.run("home", "wallet", "balance", "--json")
+    assert (done.status, "home/node.log cannot be used" in done.error["message"]) == (1, True), done
+    (world.place / "home" / "node.log").rmdir()
+    (world.place / "state").rename(world.place / "elsewhere")
+    (world.place / "state").write_text("")
+    done = world.run("home", "wallet", "balance", "--json")
+    assert (done.status, "/state cannot be used" in done.error["message"]) == (1, True), done
+    (world.place / "state").unlink()
+
+
 def test_a_home_that_was_never_made(world: World) -> None:
     """Exit 3, naming `pylon init`; and nothing is made there."""
     for command in COMMANDS:

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from pylon.errors import NotSetUp, PylonError
 from pylon.market.effects import Pay, Wake
 from pylon.market.job import BuyerState, Job
+from pylon.node.database import Database
 from pylon.node.ledger import SCHEMA_VERSION, Ledger
 from tests.market.scene import NOW, bought
 
@@ -109,6 +110,16 @@ def test_a_damaged_file_is_one_sentence(path: Path, ledger: Ledger, damage: str,
     with pytest.raises(PylonError, match=r"ledger\.sqlite3 cannot be (opened|read|written): ") as caught:
         Ledger(path, readonly=readonly)
     assert caught.value.hint == "restore it from a backup, or move it away"
+
+
+def test_a_full_disk_is_no_damage(path: Path) -> None:
+    """Nobody is told to move a sound ledger away because there is no room for more."""
+    database = Database(path, ("CREATE TABLE t (body BLOB) STRICT",), 1)
+    database.rows(f"PRAGMA max_page_count={database.rows('PRAGMA page_count')[0][0]}")
+    with pytest.raises(PylonError, match="is full") as caught, database.transaction():
+        database.run("INSERT INTO t VALUES (?)", bytes(100_000))
+    assert "free space" in caught.value.hint
+    database.close()
 
 
 def test_damage_in_the_middle_is_one_sentence(path: Path, ledger: Ledger) -> None:
