@@ -23,6 +23,7 @@ COMMANDS = {
     "wallet": "pylon.cli.wallet:wallet",
     "earnings": "pylon.cli.earnings:earnings",
     "infer": "pylon.cli.infer:infer",
+    "api": "pylon.cli.api:api",
     "models": "pylon.cli.models:models",
     "doctor": "pylon.cli.doctor:doctor",
     "nexus": "pylon.cli.nexus:nexus",

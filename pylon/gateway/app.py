@@ -107,16 +107,16 @@ class KeyCheck:
 
     def __init__(self, app: ASGIApp, key: str) -> None:
         self._app = app
-        self._wanted = b"Bearer " + key.encode()
+        self._key = key.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what has the key."""
         if scope["type"] == "http" and scope["path"].startswith("/v1"):
             given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-            if not hmac.compare_digest(given, self._wanted):
-                error = ApiError(
-                    401, "the API key is missing or wrong", code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"}
-                )  # fmt: skip
+            scheme, _, token = given.partition(b" ")
+            if scheme.lower() != b"bearer" or not hmac.compare_digest(token, self._key):
+                headers = {"WWW-Authenticate": "Bearer"}
+                error = ApiError(401, "the API key is missing or wrong", code="invalid_api_key", headers=headers)
                 await _answer(error)(scope, receive, send)
                 return
         await self._app(scope, receive, send)

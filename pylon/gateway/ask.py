@@ -20,9 +20,9 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from pylon.errors import NoBackend, PylonError
+from pylon.errors import BackendBroken, NoBackend, PylonError
 from pylon.gateway.body import Gone, gone, read_body
-from pylon.gateway.engines import Engine, Engines
+from pylon.gateway.engines import Engines
 from pylon.gateway.errors import LIMITED, RETRY_S, ApiError, no_answer, no_engine
 from pylon.gateway.shapes import Answer, Shape, usage_document
 from pylon.gateway.stop import Cutter
@@ -121,27 +121,34 @@ class Ask:
         yield b"[DONE]"
 
     async def _choose(self, wish: Wish) -> Telling:
-        """The engine, asked with a model of its own and a length that fits. Raises ApiError."""
-        try:
-            engine, model = await self._engines.choose(wish.prompt.model, self._default_model)
-        except NoBackend as error:
-            raise no_engine(error) from error
-        prompt, prompt_tokens = msgspec.structs.replace(wish.prompt, model=model.name), 0
-        if wish.stops or not prompt.max_tokens:
+        """The question with a model that is here and a length that fits. Raises ApiError."""
+        broken: BackendBroken | None = None
+        while True:
             try:
-                prompt_tokens = await engine.count(prompt)
+                engine, model = await self._engines.choose(wish.prompt.model, self._default_model)
+            except NoBackend as error:
+                raise (no_answer(broken) if broken else no_engine(error)) from error
+            prompt, prompt_tokens = msgspec.structs.replace(wish.prompt, model=model.name), 0
+            try:
+                if wish.stops or not prompt.max_tokens:
+                    prompt_tokens = await engine.count(prompt)
+                break
+            except BackendBroken as error:
+                if broken:
+                    raise no_answer(error) from error
+                broken = error  # it is not chosen again for a while; another may have the model
             except PylonError as error:
                 raise no_answer(error) from error
         if not prompt.max_tokens:  # left open: as long as the model can hold
             prompt = msgspec.structs.replace(prompt, max_tokens=max(1, model.context - prompt_tokens))
-        return Telling(engine, prompt, prompt_tokens, wish.stops)
+        return Telling(self._engines, prompt, prompt_tokens, wish.stops)
 
 
 class Telling:
-    """An engine's answer being told: its texts, and after them `finish` and `usage`."""
+    """An answer being told: its texts, and after them `finish` and `usage`."""
 
-    def __init__(self, engine: Engine, prompt: Prompt, prompt_tokens: int, stops: tuple[str, ...]) -> None:
-        self._engine = engine
+    def __init__(self, engines: Engines, prompt: Prompt, prompt_tokens: int, stops: tuple[str, ...]) -> None:
+        self._engines = engines
         self._prompt_tokens = prompt_tokens
         self._stops = stops
         self.prompt = prompt
@@ -149,9 +156,9 @@ class Telling:
         self.usage = Usage(0, 0)
 
     async def texts(self) -> AsyncGenerator[str, None]:
-        """The pieces of the answer, none empty, up to the first stop sequence. Raises what `Engine.generate` does."""
+        """The pieces of the answer, none empty, up to the first stop sequence. Raises what `Engines.answer` does."""
         cutter, pieces = Cutter(self._stops), 0
-        async with aclosing(self._engine.generate(self.prompt)) as chunks:
+        async with aclosing(self._engines.answer(self.prompt)) as chunks:
             async for chunk in chunks:
                 pieces += bool(chunk.text)
                 # A half of a surrogate pair, which UTF-8 cannot carry, is replaced.

@@ -12,7 +12,7 @@ from pylon.market.prompt import Chunk, Model, Prompt
 
 
 class Engine(Protocol):
-    """Who answers. Raises what `pylon.backends.base.Backend` says."""
+    """One that answers. Raises what `pylon.backends.base.Backend` says."""
 
     @property
     def name(self) -> str:
@@ -21,10 +21,6 @@ class Engine(Protocol):
 
     async def count(self, prompt: Prompt, /) -> int:
         """Tokens of the prompt."""
-        ...
-
-    def generate(self, prompt: Prompt, /) -> AsyncGenerator[Chunk, None]:
-        """Stream the answer; closing the generator stops the computation."""
         ...
 
 
@@ -37,4 +33,10 @@ class Engines(Protocol):
 
     async def choose(self, model: str = "", default: str = "", /) -> tuple[Engine, Model]:
         """The engine to ask, and its model. Raises NoModel, BackendBusy, NoBackend."""
+        ...
+
+    def answer(self, prompt: Prompt, /) -> AsyncGenerator[Chunk, None]:
+        """Stream the answer of the engine that `choose` names, or of another one where that one says nothing; closing the generator stops
+        the computation. Raises what `choose` and `pylon.backends.base.Backend.generate` raise.
+        """
         ...

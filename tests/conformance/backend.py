@@ -11,7 +11,7 @@ from typing import TypeVar
 import msgspec
 import pytest
 
-from pylon.backends.base import Backend, Chunk, Prompt
+from pylon.backends.base import Backend, Chunk, Message, Prompt
 from pylon.errors import ContextOverflow, NoModel
 
 T = TypeVar("T")
@@ -83,6 +83,19 @@ class BackendConformance:
             usage = (await answer(rig.backend, prompt))[-1].usage
             assert usage is not None
             assert usage.prompt_tokens == counted
+
+    async def test_a_conversation_reaches_the_engine(self, rig: Rig) -> None:
+        """Every turn of a conversation is part of the prompt: each adds tokens, counted as exactly as one question's."""
+        turns = (Message("system", "Be brief."), Message("user", "Hello"), Message("assistant", "Hi"), Message("user", "Who are you?"))
+        counted = []
+        for prompt in (Prompt("", messages=turns[:2], max_tokens=2), Prompt("", messages=turns, max_tokens=2)):
+            counted.append(await soon(rig.backend.count(prompt)))
+            usage = (await answer(rig.backend, prompt))[-1].usage
+            assert usage is not None
+            assert usage.prompt_tokens == counted[-1]
+        assert counted[0] < counted[1]
+        one = Prompt("", messages=(Message("user", "Hello"),))
+        assert await soon(rig.backend.count(one)) == await soon(rig.backend.count(Prompt("Hello")))
 
     async def test_max_tokens_bounds_the_answer(self, rig: Rig) -> None:
         """An answer that would be longer ends at `max_tokens`, and says `length`."""
