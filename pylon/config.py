@@ -12,10 +12,12 @@ import re
 import tempfile
 import tomllib
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
 from pylon.errors import ConfigError, NotSetUp
+from pylon.units import MAX_MSAT
 
 LOCAL_RELAY = "ws://127.0.0.1:7700"
 """The relay of the default configuration: a Nexus that the node starts itself when nobody listens there."""
@@ -158,15 +160,25 @@ def _check(path: Path, text: str, config: Config) -> None:
     if config.network not in NETWORKS:
         raise wrong("network", f"must be one of {', '.join(NETWORKS)}, not {config.network!r}")
     for url in config.relays:
-        if not re.fullmatch(r"wss?://[^\s/]+\S*", url):
+        if not _names_relay(url):
             raise wrong("relays", f"holds {url!r}, which is not a ws:// or wss:// address")
     for key in ("min_price_msats", "price_per_1k_msats", "slots", "queue"):
-        if getattr(config.provider, key) < 0:
-            raise wrong(f"provider.{key}", "must not be negative")
-    if config.wallet.max_fee_msats < 0:
-        raise wrong("wallet.max_fee_msats", "must not be negative")
+        if not 0 <= getattr(config.provider, key) <= MAX_MSAT:
+            raise wrong(f"provider.{key}", f"must be from 0 to {MAX_MSAT}")
+    if not 0 <= config.wallet.max_fee_msats <= MAX_MSAT:
+        raise wrong("wallet.max_fee_msats", f"must be from 0 to {MAX_MSAT}")
     if not 0 <= config.nexus.port <= 65535:
         raise wrong("nexus.port", "must be a port from 0 to 65535")
+
+
+def _names_relay(url: str) -> bool:
+    """Whether `url` can be a relay's address: ws:// or wss://, a host, a port that exists (`nostr.relay_url` has the whole rule)."""
+    try:
+        parts = urlsplit(url)
+        named = bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
+        return parts.scheme in ("ws", "wss") and named and not re.search(r"\s", url)
+    except ValueError:  # a port over 65535, half an IPv6 address
+        return False
 
 
 def _explain(path: Path, text: str, error: str) -> ConfigError:

@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Protocol, cast
 
-from pylon.errors import PylonError
+from pylon.errors import ConfigError, PylonError
 from pylon.wallets.base import Wallet
 
 GROUP = "pylon.wallets"
@@ -42,7 +42,7 @@ def open_wallet(name: str, *, state: Path, secret: bytes, network: str) -> Walle
     entries = _entries()
     if name not in entries:
         known = ", ".join(sorted(entries)) or "none (is pylon-node installed?)"
-        raise PylonError(f"there is no wallet called {name!r}; known wallets: {known}", hint="mend `[wallet] backend` in config.toml")
+        raise ConfigError(f"there is no wallet called {name!r}; known wallets: {known}", hint="mend `[wallet] backend` in config.toml")
     try:
         opener = cast("Opener", entries[name].load())
     except (ImportError, AttributeError) as error:

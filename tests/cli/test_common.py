@@ -22,8 +22,9 @@ from pylon.units import MAX_MSAT
 ROOT = Path(__file__).parents[2]
 
 EXITS = {
-    "PylonError": 1, "UsageError": 2, "NotSetUp": 3, "ConfigError": 3, "NoBackend": 4, "NoModel": 4, "ContextOverflow": 4, "NoRelay": 5,
-    "BackendBusy": 4, "BackendBroken": 4, "PaymentError": 6, "OverBudget": 6, "InsufficientFunds": 6, "InvoiceRefused": 6, "PaymentFailed": 6, "PaymentUnknown": 6,
+    "PylonError": 1, "UsageError": 2, "NotSetUp": 3, "ConfigError": 3, "NoBackend": 4, "NoModel": 4, "ContextOverflow": 4,
+    "BackendBusy": 4, "BackendBroken": 4, "NoRelay": 5,
+    "PaymentError": 6, "OverBudget": 6, "InsufficientFunds": 6, "InvoiceRefused": 6, "PaymentFailed": 6, "PaymentUnknown": 6,
     "ProviderRefused": 7, "TimedOut": 8, "AnswerOwed": 9, "PartialAnswer": 10,
 }
 

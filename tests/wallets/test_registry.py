@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pylon.errors import PylonError
+from pylon.errors import ConfigError, PylonError
 from pylon.wallets.registry import known_wallets, open_wallet
 from tests.wallets.conftest import PAYER
 
@@ -31,7 +31,7 @@ def test_real_networks_have_no_simulated_wallet(name: str, network: str, tmp_pat
 
 def test_unknown_wallet_names_the_known_ones(tmp_path: Path) -> None:
     """A typo is answered with what there is."""
-    with pytest.raises(PylonError, match=r"no wallet called 'simm'; known wallets: .*sim"):
+    with pytest.raises(ConfigError, match=r"no wallet called 'simm'; known wallets: .*sim"):
         open_wallet("simm", state=tmp_path, secret=PAYER, network="regtest")
 
 

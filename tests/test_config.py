@@ -1,0 +1,92 @@
+"""config.toml: what it may hold, and the sentence with the line and the key for what it may not; the files of a home."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from pylon.config import SOCKET_PATH_LIMIT, TEMPLATE, Config, Home, load
+from pylon.errors import ConfigError, NotSetUp
+from pylon.units import MAX_MSAT
+
+
+def read(folder: Path, text: str | bytes) -> Config:
+    """What `text` says as config.toml."""
+    path = folder / "config.toml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return load(path)
+
+
+def test_the_template_says_what_holds_without_it(tmp_path: Path) -> None:
+    """`init` writes the defaults, so deleting a line changes nothing; no file at all means the same."""
+    assert read(tmp_path, TEMPLATE) == Config() == load(tmp_path / "nowhere.toml")
+
+
+def test_what_the_template_shows_as_a_comment_can_be_set(tmp_path: Path) -> None:
+    """Every commented setting of the template is one: without the `#` the file can still be read."""
+    assert read(tmp_path, re.sub(r"(?m)^# (?=\w+ = )", "", TEMPLATE)).provider.slots == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key"),
+    [
+        ("[provider]\n\nmin_price_msat = 1\n", 3, "provider.min_price_msat"), ("\nrelay = []\n", 2, "relay"),
+        ("[provder]\nslots = 1\n", 1, "provder"),
+        ("a.b.c = 1\n", 1, "a"), ('relays = "ws://x"\n', 1, "relays"), ("relays = [1]\n", 1, "relays"), ("network = 5\n", 1, "network"),
+        ('network = "mainet"\n', 1, "network"), ("[provider]\nslots = true\n", 2, "provider.slots"),
+        ("[provider]\nmin_price_msats = 1.5\n", 2, "provider.min_price_msats"), ("[provider]\nqueue = -1\n", 2, "provider.queue"),
+        (f"[provider]\nmin_price_msats = {MAX_MSAT + 1}\n", 2, "provider.min_price_msats"), ("[[provider]]\n", 1, "provider"),
+        ("[wallet]\nmax_fee_msats = -1\n", 2, "wallet.max_fee_msats"), ("[nexus]\nport = 65536\n", 2, "nexus.port"),
+    ],
+)
+def test_a_mistake_has_its_line_and_its_key(tmp_path: Path, text: str, line: int, key: str) -> None:
+    """A name that is none, a wrong type, a value out of range."""
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, text)
+    assert caught.value.exit_status == 3
+    assert f"line {line}:" in caught.value.message
+    assert f"`{key}`" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "url", ["http://x", "ws://", "wss:///path", "ws://a b", "ws://[::", "ws://h:99999", "ws://h:0", "ws://user:pass@h", "x", "", "ws://h:port"]
+)
+def test_what_is_no_relay(tmp_path: Path, url: str) -> None:
+    """It is said when the file is read, and not by the first command that needs a relay."""
+    with pytest.raises(ConfigError, match="line 2: `relays` holds"):
+        read(tmp_path, f"\nrelays = ['wss://good.example', '{url}']\n")
+
+
+@pytest.mark.parametrize("url", ["ws://127.0.0.1:7700", "wss://relay.example.org/path?x=1", "ws://[::1]:80", "wss://é.example"])
+def test_what_is_a_relay(tmp_path: Path, url: str) -> None:
+    """Names, both kinds of numbers, ports, paths."""
+    assert read(tmp_path, f'relays = ["{url}"]\n').relays == [url]
+
+
+@pytest.mark.parametrize("text", ["x = = 1\n", "relays = [\n", 'network="regtest"\nnetwork="signet"\n', b"\xff\xfe", b"\x00"])
+def test_what_is_no_toml(tmp_path: Path, text: str | bytes) -> None:
+    """The file is named, and the line where there is one."""
+    with pytest.raises(ConfigError, match=r"config\.toml (is not TOML: .*line \d|cannot be read: )"):
+        read(tmp_path, text)
+
+
+def test_a_socket_has_a_short_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long home has its socket elsewhere, always the same one and nobody else's."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/0")
+    long, other = Home(tmp_path / ("ü" * 60)), Home(tmp_path / ("ü" * 61))
+    assert Home(Path("/home/me/.pylon")).control == Path("/home/me/.pylon/control.sock")
+    assert len(os.fsencode(long.control)) <= SOCKET_PATH_LIMIT
+    assert long.control == Home(long.path).control != other.control
+
+
+def test_a_home_that_cannot_be_made(tmp_path: Path) -> None:
+    """Exit 3, with the reason; a home that is made is for its owner alone."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotSetUp, match="cannot be made"):
+        Home(tmp_path / "file" / "home").create()
+    home = Home(tmp_path / "a" / "b")
+    home.create()
+    assert home.path.stat().st_mode & 0o777 == 0o700
