@@ -9,7 +9,7 @@ import click
 
 from pylon.cli.common import Context, command, err, fail, json_option, out, pass_context, printable, read_stdin, show_json
 from pylon.cli.node import Document, ask, ask_once, read_ledger
-from pylon.cli.options import COUNT, MSAT, Seconds, relay_urls
+from pylon.cli.options import COUNT, MSAT, Seconds, key_values, relay_urls
 from pylon.cli.outcome import MONEY, error_of, summary
 from pylon.errors import PylonError, UsageError
 from pylon.market.job import Job, Role
@@ -25,7 +25,9 @@ def job() -> None:
 
 @job.command()
 @click.argument("prompt")
-@click.option("--kind", type=click.IntRange(0, 65_535), metavar="KIND", default=5050, show_default=True, help="Kind of job (NIP-90).")
+@click.option("--kind", type=click.IntRange(0, 65_535), metavar="KIND", default=5050, show_default=True,
+              help="Kind of job: 5050 text generation, 5001 summary, 5002 translation, 5940 part of a recursive query.")
+@click.option("--param", "params", multiple=True, metavar="KEY=VALUE", help="A parameter of the kind, e.g. language=de (repeat).")
 @click.option("--model", default="", help="Only providers with this model.")
 @click.option("--bid", type=MSAT, default=1000, show_default=True, metavar="MSAT", help="The most you pay, in msat.")
 @click.option("--relay", "relays", multiple=True, metavar="URL", help="Post to this relay (repeat, or separate by commas).")
@@ -38,8 +40,8 @@ def job() -> None:
 @pass_context
 @command
 def submit(
-    context: Context, prompt: str, kind: int, model: str, bid: int, relays: tuple[str, ...], provider: str, wait: bool, auto_pay: bool,
-    max_tokens: int | None, timeout: float, as_json: bool,
+    context: Context, prompt: str, kind: int, params: tuple[str, ...], model: str, bid: int, relays: tuple[str, ...], provider: str,
+    wait: bool, auto_pay: bool, max_tokens: int | None, timeout: float, as_json: bool,
 ) -> int | None:
     """Post a job. PROMPT `-` reads it from standard input."""
     config = context.config()
@@ -47,7 +49,7 @@ def submit(
     urls = relay_urls(relays)
     asked = SubmitArgs(
         prompt=text, kind=kind, model=model, bid=bid, relays=urls, provider=provider, auto_pay=auto_pay, timeout=timeout,
-        max_tokens=max_tokens,
+        max_tokens=max_tokens, params=key_values(params),
     )
     request_of(asked, config)  # here already, so that what is wrong with it needs no node to be said
     document = ask_once(context.home, "job.submit", asked)

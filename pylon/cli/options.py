@@ -41,3 +41,14 @@ def relay_urls(entries: Iterable[str]) -> list[str]:
         if not re.fullmatch(r"wss?://[^\s/]+\S*", url):
             raise UsageError(f"{url!r} is no relay's address", hint="it begins with ws:// or wss://")
     return urls
+
+
+def key_values(entries: Iterable[str]) -> list[tuple[str, str]]:
+    """The parameters of `--param KEY=VALUE`. Raises UsageError."""
+    pairs = []
+    for entry in entries:
+        key, equals, value = entry.partition("=")
+        if not (key.strip() and equals):
+            raise UsageError(f"{entry[:80]!r} is no parameter", hint="write it as KEY=VALUE, e.g. --param language=de")
+        pairs.append((key.strip(), value))
+    return pairs

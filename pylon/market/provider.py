@@ -28,7 +28,7 @@ from pylon.market.effects import (
     Wake,
 )
 from pylon.market.job import ProviderJob, ProviderState, Trouble
-from pylon.market.prompt import KINDS
+from pylon.market.kinds import KINDS
 from pylon.market.signals import (
     Accepted,
     Cancelled,

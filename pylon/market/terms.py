@@ -8,7 +8,8 @@ from __future__ import annotations
 import msgspec
 
 from pylon.market.job import Trouble
-from pylon.market.prompt import KINDS, Prompt
+from pylon.market.kinds import KINDS
+from pylon.market.prompt import Prompt
 from pylon.market.signals import Accepted, Declined
 from pylon.nostr import nip90
 from pylon.nostr.event import VerifiedEvent

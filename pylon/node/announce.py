@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from pylon.errors import NoRelay
-from pylon.market.prompt import KINDS
+from pylon.market.kinds import KINDS
 from pylon.nostr.event import Draft, sign
 from pylon.nostr.keys import Keys
 from pylon.nostr.nip65 import relay_list_draft

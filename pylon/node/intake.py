@@ -14,7 +14,7 @@ from pylon.backends.registry import Backends
 from pylon.errors import ContextOverflow, DecryptError, InvoiceRefused, NoBackend, NoModel, WireError
 from pylon.market import spend, terms
 from pylon.market.job import BuyerJob, ProviderJob, ProviderState, Role, Trouble
-from pylon.market.prompt import KINDS
+from pylon.market.kinds import KINDS
 from pylon.market.signals import Answered, Cancelled, Declined, Quoted, Refused, Repeated, Signal, Working
 from pylon.market.terms import NotForUs
 from pylon.node.node import Node

@@ -10,15 +10,17 @@ import msgspec
 from pylon.config import Config
 from pylon.errors import UsageError
 from pylon.market.job import BuyerJob
-from pylon.market.prompt import KINDS
+from pylon.market.kinds import KINDS
 from pylon.market.terms import MOST_INPUT_BYTES
 from pylon.nostr import nip19, nip90
 from pylon.nostr.event import sign
 from pylon.nostr.keys import Keys
-from pylon.nostr.nip90 import Input, Request, write_request
+from pylon.nostr.nip90 import Input, JobError, Request, write_request
 from pylon.units import MAX_MSAT, Msat
 
 LONGEST_TIMEOUT = 7 * 86400
+MOST_PARAMS = 50
+LONGEST_PARAM = 1000
 
 
 class SubmitArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,6 +37,7 @@ class SubmitArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_tokens: int | None = None
     avoid: list[str] = []
     max_fee: int | None = None
+    params: list[tuple[str, str]] = []
 
 
 def request_of(asked: SubmitArgs, config: Config) -> Request:
@@ -57,15 +60,34 @@ def request_of(asked: SubmitArgs, config: Config) -> Request:
         raise UsageError("max_tokens must be at least 1")
     if asked.max_fee is not None and not 0 <= asked.max_fee <= MAX_MSAT:
         raise UsageError("max_fee must be an amount in msat, and not negative")
+    _check_params(asked.params)
     params: list[tuple[str, ...]] = []
     if asked.model:
         params.append(("model", asked.model))
     if asked.max_tokens is not None:
         params.append(("max_tokens", str(asked.max_tokens)))
-    return Request(
-        kind=asked.kind, inputs=(Input(asked.prompt),), params=tuple(params), output="text/plain", bid=Msat(asked.bid),
+    request = Request(
+        kind=asked.kind, inputs=(Input(asked.prompt),), params=(*params, *asked.params), output="text/plain", bid=Msat(asked.bid),
         relays=tuple(asked.relays or config.relays), providers=(nip19.public_key(asked.provider),) if asked.provider else (),
     )
+    try:
+        KINDS[asked.kind].read(request)  # as a provider of ours would: what he would refuse is told now
+    except JobError as error:
+        raise UsageError(error.message) from error
+    return request
+
+
+def _check_params(params: list[tuple[str, str]]) -> None:
+    """Raises UsageError for parameters that no request should carry; what they mean says their kind."""
+    if len(params) > MOST_PARAMS:
+        raise UsageError(f"at most {MOST_PARAMS} parameters fit into a request")
+    for name, value in params:
+        if not name or len(name) + len(value) > LONGEST_PARAM:
+            raise UsageError(f"a parameter has a name, and at most {LONGEST_PARAM} characters with its value")
+        try:
+            (name + value).encode()
+        except UnicodeEncodeError as error:
+            raise UsageError("a parameter is not valid Unicode") from error
 
 
 def draft_job(asked: SubmitArgs, request: Request, keys: Keys, *, max_fee: Msat, now: float) -> BuyerJob:

@@ -17,7 +17,11 @@ from pylon.nostr.event import Draft, Event, Tags, VerifiedEvent, encode
 from pylon.nostr.nip40 import expires_at
 from pylon.units import MAX_MSAT, Msat
 
+SUMMARIZATION = 5001
+TRANSLATION = 5002
 TEXT_GENERATION = 5050
+SUB_QUERY = 5940
+"""A part of a recursive query: not registered, spoken by Pylons."""
 FEEDBACK = 7000
 RESULT_OFFSET = 1000
 

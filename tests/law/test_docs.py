@@ -14,7 +14,7 @@ import pytest
 from pylon import config, errors
 from pylon.cli.main import pylon as main
 from pylon.config import Config
-from pylon.market.prompt import KINDS
+from pylon.market.kinds import KINDS
 from pylon.nexus.http import SUPPORTED_NIPS
 from pylon.nostr import kinds, nip42, nip90
 from pylon.nostr.event import VerifiedEvent, check
@@ -215,12 +215,14 @@ def examples() -> list[VerifiedEvent]:
 
 
 def test_examples_are_valid_and_understood() -> None:
-    """Every example is a valid event that our own readers understand, and every kind that we send has one."""
+    """Every example is a valid event that our own readers understand, and every kind that we send has one, or a relative."""
     events = examples()
-    listed = {kinds.DELETION, kinds.ANNOUNCEMENT, kinds.RELAY_LIST, kinds.HEARTBEAT, nip42.AUTH, nip90.FEEDBACK, 5050, 6050}
+    listed = {kinds.DELETION, kinds.ANNOUNCEMENT, kinds.RELAY_LIST, kinds.HEARTBEAT, nip42.AUTH, nip90.FEEDBACK, 5050, 6050, 5002}
     assert {event.kind for event in events} == listed
     for event in events:
         match event.kind:
+            case 5002:
+                assert "German" in KINDS[5002].read(nip90.read_request(event)).text
             case 5050:
                 assert nip90.read_request(event, lambda text: '[["i","x","text"]]').bid is not None
             case 6050:

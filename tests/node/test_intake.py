@@ -10,7 +10,7 @@ import pytest
 
 from pylon.market.effects import MakeInvoice, Resend
 from pylon.market.job import BuyerState, ProviderState, Role
-from pylon.market.prompt import KINDS, JobKind, prompt_text, read_sampling
+from pylon.market.kinds import KINDS, JobKind, prompt_text, read_sampling
 from pylon.market.signals import Invoiced
 from pylon.node import intake
 from pylon.node.intake import JOBS, Intake

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pylon.errors import DecryptError, WireError
-from pylon.market.prompt import number, prompt_text
+from pylon.market.kinds import number, prompt_text
 from pylon.nostr.event import Tags
 from pylon.nostr.nip90 import (
     JobError,
