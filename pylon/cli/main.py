@@ -20,6 +20,7 @@ COMMANDS = {
     "stop": "pylon.cli.daemon:stop",
     "status": "pylon.cli.daemon:status",
     "job": "pylon.cli.job:job",
+    "rlm": "pylon.cli.rlm:rlm",
     "wallet": "pylon.cli.wallet:wallet",
     "earnings": "pylon.cli.earnings:earnings",
     "infer": "pylon.cli.infer:infer",

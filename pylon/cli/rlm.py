@@ -31,7 +31,7 @@ from pylon.rlm.plan import Plan, Progress, Report, Source
 from pylon.rlm.read import read
 from pylon.units import MAX_MSAT, Msat, count_of, msat_of_sats, show_sats
 
-PIECE_TOKENS, ANSWER_TOKENS, PROMPT_TOKENS = 256, 512, 200
+PIECE_TOKENS, ANSWER_TOKENS, PROMPT_TOKENS = 160, 320, 200
 CHARACTERS_A_TOKEN = 2.5
 """A cautious figure: English has about four, other languages fewer."""
 SWARM_CHUNK, SMALLEST_CHUNK, LARGEST_CHUNK = 6000, 200, 32_000
@@ -87,6 +87,9 @@ def rlm(
     if not local_only:
         need_identity(context.home)
     documents = [read(path) for path in files]
+    for document in documents:
+        if document.note and not as_json:
+            err.print(f"{printable(document.name)}: {printable(document.note)}", markup=False)
     budget_msat = Msat(0) if local_only else msat_of_sats(budget)
     size = chunk_size or SWARM_CHUNK
 
@@ -97,7 +100,7 @@ def rlm(
         return Wish(query, pieces, fanout, budget_msat, timeout, model, urls)
 
     if local_only:
-        report = run(lambda: _local(config, lambda room: wish(chunk_size or room), shows=not as_json))
+        report = run(lambda: _local(config, model, lambda room: wish(chunk_size or room), shows=not as_json))
     else:
         market = msgspec.convert(ask(context.home, "market.offers"), Market)
         report = run(lambda: _swarm(context, config, market, wish(size), shows=not as_json))
@@ -114,15 +117,14 @@ def rlm(
     return fail(error, as_json=False) if error is not None else None
 
 
-async def _local(config: Config, wish_for: Callable[[int], Wish], *, shows: bool) -> Report:
+async def _local(config: Config, wanted: str, wish_for: Callable[[int], Wish], *, shows: bool) -> Report:
     """All by the models of this machine."""
     backends = Backends()
     try:
         await backends.start(config.backends)
         if not backends.available():
             raise NoBackend("nothing here can answer: no model is running", hint="run `pylon models pull`, or start a llama-server")
-        wish = wish_for(0)
-        _, model = await backends.choose(wish.model, config.provider.default_model)
+        _, model = await backends.choose(wanted, config.provider.default_model)
         wish = wish_for(_room(model, PIECE_TOKENS, LARGEST_CHUNK))
         asker = LocalAsker(backends, wish.model, config.provider.default_model)
         return await _conduct(_plan(wish, DEFAULT_FLOOR, Msat(0), _room(model, ANSWER_TOKENS, 10**6), free=True), asker, asker, shows=shows)

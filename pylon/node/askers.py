@@ -14,11 +14,9 @@ from pylon.config import Home
 from pylon.errors import ContextOverflow, InsufficientFunds, NoBackend, NoRelay, OverBudget, PylonError
 from pylon.node import client
 from pylon.nostr import nip90
+from pylon.nostr.nip90 import SUB_QUERY
 from pylon.rlm.asking import Answer, Ask, Miss, Reason
 from pylon.units import Msat
-
-SUB_QUERY = 5940
-"""The kind of a sub-query (docs/protocol.md)."""
 
 
 class LocalAsker:

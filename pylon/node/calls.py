@@ -16,7 +16,6 @@ from pylon.errors import PaymentError, UsageError
 from pylon.market.job import BuyerJob, BuyerState, Job, Role
 from pylon.market.signals import PayOrdered, Withdrawn
 from pylon.node import documents
-from pylon.node.askers import SUB_QUERY
 from pylon.node.control import Args, Call, Update
 from pylon.node.documents import Document
 from pylon.node.intake import late_filters
@@ -25,6 +24,7 @@ from pylon.node.offers import OFFERS, Offers
 from pylon.node.perform import ANSWERS
 from pylon.node.spending import Spending
 from pylon.node.submission import SubmitArgs, draft_job, request_of
+from pylon.nostr.nip90 import SUB_QUERY
 from pylon.relay.pool import Pool
 from pylon.units import MAX_MSAT, Msat, msat_of_sats
 from pylon.wallets.base import Wallet
