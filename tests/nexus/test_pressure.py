@@ -55,6 +55,7 @@ async def test_live_events_wait_for_eose(relay: Server) -> None:
         for event in live:  # in one read with the REQ, so that the relay takes them between two slices of the scan
             bob.say("EVENT", event)
         words: list[str] = []
-        while words.count("OK") < len(live) or "EOSE" not in words or words.count("EVENT") < len(old) + len(live):
-            words.append(str((await bob.receive())[0]))
+        async with asyncio.timeout(10):
+            while words.count("OK") < len(live) or "EOSE" not in words or words.count("EVENT") < len(old) + len(live):
+                words.append(str((await bob.receive())[0]))
         assert words[: words.index("EOSE")].count("EVENT") == len(old)
