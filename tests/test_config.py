@@ -77,7 +77,7 @@ def test_a_socket_has_a_short_path(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """A long home has its socket elsewhere, always the same one and nobody else's."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/0")
     long, other = Home(tmp_path / ("ü" * 60)), Home(tmp_path / ("ü" * 61))
-    assert Home(Path("/home/me/.pylon")).control == Path("/home/me/.pylon/control.sock")
+    assert Home(Path("/a/.pylon")).control == Path("/a/.pylon/control.sock")
     assert len(os.fsencode(long.control)) <= SOCKET_PATH_LIMIT
     assert long.control == Home(long.path).control != other.control
 

@@ -34,7 +34,7 @@ LOOK_BACK = 900
 SKEW = 60
 """Seconds that an answer may seem older than its request: clocks differ."""
 UNBOUNDED_LIFE = 600
-"""Seconds that we give a request without an expiration."""
+"""Seconds that we give a request without an expiration, from when we hear of it."""
 REPEAT_SECONDS = 2.0
 HELD_SECONDS = 15.0
 """How long an offer holds a place in the queue while it is not paid."""
@@ -139,13 +139,13 @@ class Intake:
     async def _consider(self, event: VerifiedEvent) -> None:
         """Accept or decline a request. Nothing is stored before the decision."""
         now = time.time()
-        job = ProviderJob(id=event.id, request=event, deadline=event.created_at + UNBOUNDED_LIFE, created_at=now)
+        job = ProviderJob(id=event.id, request=event, deadline=int(now) + UNBOUNDED_LIFE, created_at=now)
         signal: Signal
         try:
             request = self._read(event, now)
             job = ProviderJob(
                 id=event.id, request=event, encrypted=request.encrypted, created_at=now,
-                deadline=request.expiration or event.created_at + UNBOUNDED_LIFE,
+                deadline=request.expiration or int(now) + UNBOUNDED_LIFE,
             )
             if len(self._considered) > MOST_CONSIDERED:
                 raise JobError(nip90.RATE_LIMITED, "busy: too many requests at once, ask again later")

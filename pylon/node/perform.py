@@ -82,8 +82,10 @@ class Performer:
                 if self._generator is not None:
                     self._generator.stop(stored.job)
                 self._node.ledger.finish(stored.n)
-            case Publish() | Send() as effect:
+            case Publish() as effect:
                 self._task(self._publish(stored, effect))
+            case Send() as effect:
+                self._task(self._post(stored, effect))
             case Resend():
                 self._task(self._resend(stored))
             case MakeInvoice() as effect:
@@ -131,11 +133,9 @@ class Performer:
 
         def fire() -> None:
             self._timers.discard(timer)
-            if self._stopping:
-                return
-            if time.time() < at:
+            if not self._stopping and time.time() < at:
                 self._wake(stored, at)  # timers of the loop may be a millisecond early
-            else:
+            elif not self._stopping:
                 self._tell(stored, Woke())
 
         timer = loop.call_later(max(0.001, at - time.time()), fire)
@@ -155,10 +155,7 @@ class Performer:
         self._node.ledger.sign(stored.n, event)
         return event
 
-    async def _publish(self, stored: StoredEffect, effect: Publish | Send) -> None:
-        if isinstance(effect, Send):
-            await self._post(stored, effect)
-            return
+    async def _publish(self, stored: StoredEffect, effect: Publish) -> None:
         event = self._signed(stored, effect)
         while True:
             publication = self._pool.publish(event)
@@ -196,16 +193,15 @@ class Performer:
     async def _resend(self, stored: StoredEffect) -> None:
         job = self._node.job(stored.role, stored.job)
         if isinstance(job, ProviderJob):
-            kinds = (job.request.kind + RESULT_OFFSET,) if job.answer else (FEEDBACK,)
-            for kind in kinds:
-                if (event := self._node.ledger.published(stored.role, stored.job, kind)) is not None:
-                    publication = self._pool.publish(event)
-                    try:
-                        await publication.accepted(SEND_SECONDS)
-                    except NoRelay as error:
-                        log.warning("job %s: not sent again: %s", stored.job, error.message)
-                    finally:
-                        self._pool.forget(publication)
+            kind = job.request.kind + RESULT_OFFSET if job.answer else FEEDBACK
+            if (event := self._node.ledger.published(stored.role, stored.job, kind)) is not None:
+                publication = self._pool.publish(event)
+                try:
+                    await publication.accepted(SEND_SECONDS)
+                except NoRelay as error:
+                    log.warning("job %s: not sent again: %s", stored.job, error.message)
+                finally:
+                    self._pool.forget(publication)
         self._node.ledger.finish(stored.n)
 
     # Money.

@@ -17,7 +17,7 @@ from pylon import __version__
 from pylon.backends.base import Prompt
 from pylon.backends.registry import Backends
 from pylon.config import CURRENCY, Config, Home, state_dir
-from pylon.errors import NoBackend
+from pylon.errors import NoBackend, UsageError
 from pylon.market.job import ProviderState, Role
 from pylon.market.terms import Terms
 from pylon.node import earning, localrelay
@@ -61,6 +61,10 @@ class Service:
         self.provides = provides
         self._identity = identity
         self.offers = Offers()
+        try:
+            self._patience = float(os.environ.get("PYLON_IDLE_SECONDS") or IDLE_SECONDS)
+        except ValueError as error:
+            raise UsageError("PYLON_IDLE_SECONDS is no number of seconds") from error
         self._stack = AsyncExitStack()
         self._stopping = asyncio.Event()
         self._pool_started = False
@@ -216,7 +220,7 @@ class Service:
         await self._drain()
 
     async def _until_idle(self) -> None:
-        patience = float(os.environ.get("PYLON_IDLE_SECONDS") or IDLE_SECONDS)
+        patience = self._patience
         needed_at = time.monotonic()
         while not self._stopping.is_set():
             if self._control.clients or self._performer.busy or self.node.open_jobs(Role.BUYER):

@@ -139,8 +139,7 @@ def read_request(event: Event, decrypt: Decrypt | None = None) -> Request:
 
 
 def _input(tag: Sequence[str]) -> Input:
-    kind = tag[2] if len(tag) > 2 and tag[2] else "text"
-    kind = "text" if kind == "prompt" else kind
+    kind = "text" if len(tag) < 3 or tag[2] in ("", "prompt") else tag[2]
     return Input(tag[1], kind, tag[3] if len(tag) > 3 else "", tag[4] if len(tag) > 4 else "")
 
 
@@ -160,10 +159,8 @@ def write_request(request: Request, *, created_at: int, salt: bytes, encrypt: En
             tail.pop()
         hidden.append(["i", item.data, item.type, *tail])
     hidden_params = [["param", *param] for param in request.params]
-    tags: list[list[str]] = []
+    tags = list(hidden) if encrypt is None else []
     content = ""
-    if encrypt is None:
-        tags += hidden
     if request.output:
         tags.append(["output", request.output])
     if encrypt is None:
@@ -291,8 +288,7 @@ def error_extra(code: str, message: str) -> str:
 
 
 def read_error(feedback: Feedback) -> tuple[str, str]:
-    """Code and sentence of an error feedback; a stranger's own words get the code `ERROR`. The sentence of an encrypted one is empty here:
-    it stands in `content`."""
+    """Code and sentence of an error feedback; a stranger's own words get the code `ERROR`. An encrypted sentence stands in `content`."""
     head, _, tail = feedback.extra.partition(": ")
     if head in CODES and (tail or feedback.encrypted):
         return head, tail

@@ -156,6 +156,15 @@ async def test_a_request_becomes_one_job(here: Node, seller: Intake) -> None:
     assert len(todo(here, MakeInvoice)) == 1
 
 
+async def test_a_request_without_an_expiration_has_time_from_now_on(here: Node, seller: Intake) -> None:
+    """One that is some minutes old is still taken up, so its time must not be over when its offer is made."""
+    request = sign(Draft(5050, now() - 800, "", (("i", "What is 2+2?", "text"),)), CUSTOMER)
+    await considered(seller, request)
+    job = provider_job(here, request.id)
+    assert job is not None
+    assert (job.state, job.deadline > now() + 500) == (ProviderState.OFFERED, True)
+
+
 async def test_a_request_is_known_after_a_restart(here: Node, seller: Intake, tmp_path: Path) -> None:
     """J3: what the ledger knows is not begun anew by the relay that tells it again."""
     request = asks()
