@@ -9,7 +9,7 @@ from contextlib import aclosing
 import click
 import msgspec
 
-from pylon import _native
+from pylon import __version__, _native
 from pylon.backends.base import Prompt
 from pylon.backends.registry import Backends
 from pylon.cli.common import Context, command, json_option, out, pass_context, printable, run, show_json
@@ -75,8 +75,8 @@ def _tried(name: str, look: Callable[[], Check]) -> Check:
 
 def _native_build() -> Check:
     if _native.BUILD_PROFILE == "release":
-        return Check("native", OK, f"extension {_native.core.__version__}, release build")
-    detail = f"extension {_native.core.__version__}, {_native.BUILD_PROFILE} build: slow"
+        return Check("native", OK, f"extension {__version__}, release build")
+    detail = f"extension {__version__}, {_native.BUILD_PROFILE} build: slow"
     return Check("native", WARN, detail, "build it anew: `pip install .`")
 
 
