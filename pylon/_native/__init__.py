@@ -9,7 +9,8 @@ from __future__ import annotations
 from pylon import __version__
 
 try:
-    from pylon._native import core
+    # `from pylon._native import core` would call a missing file a circular import.
+    import pylon._native.core as core
 except ImportError as error:
     raise ImportError(f"Pylon's native extension cannot be loaded ({error}); build it with `make native` or `pip install .`") from error
 
@@ -45,6 +46,6 @@ from pylon._native.core import (
 
 __all__ = [
     "BAD_ID", "BAD_SIGNATURE", "BAD_UTF8", "BUILD_PROFILE", "OK", "SYNTAX", "Bolt11", "Signer", "bip32_derive", "bolt11_decode",
-    "bolt11_encode", "check_events", "chunk_spans", "event_id", "nip44_conversation_key", "nip44_decrypt", "nip44_encrypt", "public_key",
-    "seal", "unseal", "verify",
+    "bolt11_encode", "check_events", "chunk_spans", "core", "event_id", "nip44_conversation_key", "nip44_decrypt", "nip44_encrypt",
+    "public_key", "seal", "unseal", "verify",
 ]
