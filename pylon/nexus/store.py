@@ -51,16 +51,20 @@ class Store:
 
     @classmethod
     def open(cls, folder: Path, now: int) -> Store:
-        """Open the store in `folder`, made when missing. Raises Locked, or LogError where the log is not ours."""
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = _lock(folder)
+        """Open the store in `folder`, made when missing. Raises Locked, or LogError where the log is not ours or the folder not usable."""
         try:
-            path = folder / "events.log"
-            index = _load(path, now) if path.exists() else Index()
-            return cls(folder, lock, index, Log(path))
-        except BaseException:
-            os.close(lock)
-            raise
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = _lock(folder)
+            try:
+                path = folder / "events.log"
+                index = _load(path, now) if path.exists() else Index()
+                return cls(folder, lock, index, Log(path))
+            except BaseException:
+                os.close(lock)
+                raise
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise logs.LogError(f"events cannot be kept in {folder}: {why}", hint="choose another folder with --data") from error
 
     def __len__(self) -> int:
         return len(self._index)

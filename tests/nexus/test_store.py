@@ -15,6 +15,7 @@ import pytest
 
 from pylon.nexus import store as module
 from pylon.nexus.index import Verdict
+from pylon.nexus.log import LogError
 from pylon.nexus.record import Record
 from pylon.nexus.store import Locked, Store
 from pylon.nostr.event import VerifiedEvent, encode
@@ -201,3 +202,10 @@ async def test_acknowledged_events_survive_kill_9(tmp_path: Path, after: int) ->
     assert set(acknowledged) <= set(await client.ids({"ids": acknowledged}))
     await client.aclose()
     assert finish(process, signal.SIGTERM) == 0
+
+
+async def test_a_folder_that_cannot_be_had() -> None:
+    """A place where no folder can be made is named, with what to do."""
+    with pytest.raises(LogError, match=r"events cannot be kept in /proc/nexus: .*") as failure:
+        Store.open(Path("/proc/nexus"), NOW)
+    assert failure.value.hint == "choose another folder with --data"
