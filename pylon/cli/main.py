@@ -43,7 +43,10 @@ class Lazy(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, name = COMMANDS[cmd_name].split(":")
-        found: click.Command = getattr(importlib.import_module(module), name)
+        try:
+            found: click.Command = getattr(importlib.import_module(module), name)
+        except ImportError as error:  # the native extension is missing or of another version: its sentence says what to do
+            raise click.ClickException(str(error)) from error
         return found
 
 
