@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pylon/cargo-target
 
 .DEFAULT_GOAL := native
-.PHONY: native demo test check bench mutants wheel clean
+.PHONY: native demo test check bench mutants wheel clean integration-backends
 
 $(READY): pyproject.toml
 	$(PY) -c "import sys; sys.exit('Pylon needs Python 3.11 or newer' if sys.version_info < (3, 11) else 0)"
@@ -40,6 +40,10 @@ bench: native
 
 mutants: native
 	$(BIN)/python tests/mutants/run.py
+
+# Against real engines of others, which are built first; needs Go and the network.
+integration-backends: native
+	scripts/integration-backends $(BIN)
 
 # Builds the wheel, repairs it, and proves that it imports where no compiler is.
 wheel: $(READY)

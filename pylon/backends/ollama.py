@@ -228,7 +228,7 @@ class Ollama:
             line = http.decode(data, Line)
         except http.Nonsense as error:
             raise BackendBroken(f"{self.name} sent something that is no line of an answer") from error
-        if line.error is not None:
+        if bytes(line.error):
             raise error_of(self.name, 500, data)
         return line
 

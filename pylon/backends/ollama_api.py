@@ -102,7 +102,7 @@ class Line(msgspec.Struct, frozen=True):
     done_reason: str = ""
     prompt_eval_count: int | None = None
     eval_count: int | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = msgspec.Raw()
 
 
 class ErrorAnswer(msgspec.Struct, frozen=True):

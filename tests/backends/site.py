@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 
 JSON = "Content-Type: application/json; charset=utf-8\r\n"
@@ -51,9 +51,12 @@ WELL = {
 HANG = b""
 """An answer that never comes."""
 
+Answer = bytes | Callable[[bytes], bytes]
+"""Given, or made of the body of the request."""
+
 
 @asynccontextmanager
-async def site(answers: Mapping[str, bytes], host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+async def site(answers: Mapping[str, Answer], host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
     """Serve `answers` by path (404 elsewhere, HANG keeps the connection open and silent); yields the address."""
     hanging = asyncio.Event()
 
@@ -61,8 +64,9 @@ async def site(answers: Mapping[str, bytes], host: str = "127.0.0.1", port: int 
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             length = next((int(line[15:]) for line in head.split("\r\n") if line.lower().startswith("content-length:")), 0)
-            await reader.readexactly(length)
-            answer = answers.get(head.split(" ")[1], reply(404, {"error": {"message": "File Not Found"}}, ""))
+            body = await reader.readexactly(length)
+            found = answers.get(head.split(" ")[1], reply(404, {"error": {"message": "File Not Found"}}, ""))
+            answer = found if isinstance(found, bytes) else found(body)
             writer.write(answer)
             await writer.drain()
             if answer == HANG or answer.endswith(HANGS):

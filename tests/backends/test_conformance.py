@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
@@ -11,7 +11,9 @@ import pytest
 from pylon.backends.base import Prompt
 from pylon.backends.embedded import Embedded
 from pylon.backends.llama_server import LlamaServer
+from pylon.backends.openai import OpenAIServer
 from pylon.backends.scripted import Scripted
+from tests.backends.conftest import llama_server
 from tests.conformance.backend import BackendConformance, Rig
 
 LONG = "Write a very long story about a dragon who counts sheep."
@@ -27,6 +29,13 @@ async def processing(url: str, key: str = "") -> int:
 def shared_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One state folder for all tests of the embedded engine, and so one engine."""
     return tmp_path_factory.mktemp("state")
+
+
+@pytest.fixture(scope="module")
+def roomy(model_file: Path) -> Iterator[str]:
+    """A llama-server with room for a prompt that counts as many tokens as it has bytes."""
+    with llama_server(model_file, context=4096) as (url, _):
+        yield url
 
 
 class TestScripted(BackendConformance):
@@ -51,6 +60,17 @@ class TestLlamaServer(BackendConformance):
         """A real llama-server in another process."""
         backend = LlamaServer(llama)
         yield Rig(backend, LONG, lambda: processing(llama))
+        await backend.aclose()
+
+
+class TestOpenAI(BackendConformance):
+    """The adapter of any OpenAI-compatible server, in front of a real one: a llama-server, taken for a server of unknown kind."""
+
+    @pytest.fixture
+    async def rig(self, roomy: str) -> AsyncIterator[Rig]:
+        """Such a server does not count prompts."""
+        backend = OpenAIServer(roomy)
+        yield Rig(backend, LONG, lambda: processing(roomy), exact=False)
         await backend.aclose()
 
 

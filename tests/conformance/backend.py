@@ -22,11 +22,19 @@ PATIENCE = 120.0
 
 @dataclass
 class Rig:
-    """A backend, a prompt with a long answer, and a look into the engine: how many answers it computes now."""
+    """A backend, a prompt with a long answer, and a look into the engine: how many answers it computes now.
+
+    `exact`: whether `count` says what the usage will say, and not only an upper bound of it.
+    """
 
     backend: Backend
     long: str
     running: Callable[[], Awaitable[int]]
+    exact: bool = True
+
+    def agree(self, counted: int, used: int) -> bool:
+        """Whether a count and a usage fit together."""
+        return counted == used if self.exact else counted >= used
 
 
 async def soon(outcome: Awaitable[T]) -> T:
@@ -76,13 +84,13 @@ class BackendConformance:
         assert {chunk.model for chunk in chunks} <= {model.name for model in await rig.backend.models()}
 
     async def test_the_count_is_exact(self, rig: Rig) -> None:
-        """`count` says before the run what the usage says after it."""
-        for text in ("Hello", rig.long, "héllo 😀 مرحبا " * 5):
+        """`count` says before the run what the usage says after it, or at least never less."""
+        for text in ("Hello", rig.long, "héllo 😀 مرحبا " * 5, "字\u0301" * 20):
             prompt = Prompt(text, max_tokens=2)
             counted = await soon(rig.backend.count(prompt))
             usage = (await answer(rig.backend, prompt))[-1].usage
             assert usage is not None
-            assert usage.prompt_tokens == counted
+            assert rig.agree(counted, usage.prompt_tokens)
 
     async def test_a_conversation_reaches_the_engine(self, rig: Rig) -> None:
         """Every turn of a conversation is part of the prompt: each adds tokens, counted as exactly as one question's."""
@@ -92,7 +100,7 @@ class BackendConformance:
             counted.append(await soon(rig.backend.count(prompt)))
             usage = (await answer(rig.backend, prompt))[-1].usage
             assert usage is not None
-            assert usage.prompt_tokens == counted[-1]
+            assert rig.agree(counted[-1], usage.prompt_tokens)
         assert counted[0] < counted[1]
         one = Prompt("", messages=(Message("user", "Hello"),))
         assert await soon(rig.backend.count(one)) == await soon(rig.backend.count(Prompt("Hello")))
