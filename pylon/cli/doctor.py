@@ -17,13 +17,14 @@ from pylon.cli.identity import open_identity
 from pylon.cli.node import Document, ask, read_ledger
 from pylon.config import Config
 from pylon.errors import NoBackend, NotSetUp, PylonError
-from pylon.market.job import BuyerState, ProviderState
+from pylon.market.job import BuyerState, ProviderJob, ProviderState
 from pylon.node.ledger import Ledger
 from pylon.units import Msat, show_sats
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 MARKS = {OK: "[green]ok  [/]", WARN: "[yellow]warn[/]", FAIL: "[red]fail[/]"}
 TEST_TOKENS = 8
+LATE = "provider.late"
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -158,13 +159,19 @@ def _wallet(context: Context) -> Check:
 
 def _owed(context: Context) -> list[Check]:
     """Money and answers that are on their way, or lost on it."""
+    now = time.time()
     none: dict[str, int] = {}
 
     def counts(ledger: Ledger) -> dict[str, int]:
-        return ledger.counts()
+        late = [
+            job for job in ledger.open_jobs()
+            if isinstance(job, ProviderJob) and job.state is ProviderState.RUNNING and job.paid and job.deadline < now
+        ]
+        return {**ledger.counts(), LATE: len(late)}
 
     found = read_ledger(context.home, counts, none)
     sentences = {
+        LATE: ("were paid and are still computed after their customer's time", "they are delivered when the model has answered"),
         f"provider.{ProviderState.OWING}": ("were paid and their answer is owed", "they are tried again at every start of the provider"),
         f"provider.{ProviderState.ANSWERED}": ("have an answer that no relay has taken yet", "they are sent as soon as a relay takes them"),
         f"buyer.{BuyerState.LOST}": ("were paid by us and not answered", "`pylon job results ID` collects a late answer"),
