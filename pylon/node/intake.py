@@ -9,6 +9,8 @@ import asyncio
 import logging
 import time
 
+from msgspec.structs import replace
+
 from pylon.backends.base import BackendBusy
 from pylon.backends.registry import Backends
 from pylon.errors import ContextOverflow, DecryptError, InvoiceRefused, NoBackend, NoModel, WireError
@@ -177,6 +179,7 @@ class Intake:
         prompt = terms.read_prompt(request)
         try:
             backend, model = await self._backends.choose(prompt.model, self._node.config.provider.default_model)
+            prompt = replace(prompt, model=model.name)  # what is quoted will be asked, also where the customer left the model to us
             tokens = await backend.count(prompt)
         except NoModel as error:
             raise JobError(nip90.INVALID_PARAMETER, error.message) from error

@@ -218,6 +218,26 @@ async def test_no_more_open_jobs_than_the_queue_holds(here: Node, seller: Intake
     assert [job.state for job in jobs if job] == [ProviderState.OFFERED] * here.terms.capacity + [ProviderState.DECLINED]
 
 
+@pytest.mark.parametrize("kind", [5050, 5001, 5940])
+async def test_what_is_quoted_is_what_will_be_asked(here: Node, seller: Intake, kind: int) -> None:
+    """Every kind is taken up; a customer who leaves the model to us gets the one that was counted and priced."""
+    request = asks(kind=kind)
+    await considered(seller, request)
+    job = provider_job(here, request.id)
+    assert job is not None
+    assert (job.state, job.prompt.model) == (ProviderState.OFFERED, "scripted")
+
+
+async def test_a_translation_into_no_language_is_declined(here: Node, seller: Intake) -> None:
+    """The refusal names what is missing."""
+    request = asks(kind=5002)
+    await considered(seller, request)
+    job = provider_job(here, request.id)
+    assert job is not None
+    assert job.trouble is not None
+    assert (job.trouble.code, "language" in job.trouble.message) == ("INVALID_PARAMETER", True)
+
+
 async def test_a_closed_door(here: Node, seller: Intake) -> None:
     """A node that is about to end takes no new request up."""
     seller.close()
