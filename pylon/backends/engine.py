@@ -96,7 +96,6 @@ def _load(spec: Spec, key: str) -> str:
     # What the model's makers recommend, for askers that leave it open; the engine's own 0.8 makes a small model ramble.
     parameters.sampling.temp = 0.2
     parameters.sampling.top_p = 0.9
-    parameters.sampling.penalty_repeat = 1.1  # or it says one sentence over and over
     parameters.endpoint_slots = True
     parameters.cache_ram_mib = 64  # kept prompts; the default is 8 GiB
     parameters.offline = True
