@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pylon/cargo-target
 
 .DEFAULT_GOAL := native
-.PHONY: native demo test check bench mutants wheel clean integration-backends
+.PHONY: native demo test check bench mutants docs wheel clean integration-backends
 
 $(READY): pyproject.toml
 	$(PY) -c "import sys; sys.exit('Pylon needs Python 3.11 or newer' if sys.version_info < (3, 11) else 0)"
@@ -40,6 +40,12 @@ bench: native
 
 mutants: native
 	$(BIN)/python tests/mutants/run.py
+
+# docs/cli.md, from the commands themselves; a test says when it is due.
+docs: native
+	mkdir -p build
+	$(BIN)/python -m pylon.cli.reference > build/cli.md
+	mv build/cli.md docs/cli.md
 
 # Against real engines of others, which are built first; needs Go and the network.
 integration-backends: native

@@ -183,7 +183,7 @@ def results(context: Context, job_id: str, timeout: float, as_json: bool) -> int
 
 
 @job.command("list")
-@click.option("-l", "--limit", type=COUNT, default=10, show_default=True)
+@click.option("-l", "--limit", type=COUNT, default=10, show_default=True, help="How many to list.")
 @json_option
 @pass_context
 @command

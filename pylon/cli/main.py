@@ -8,6 +8,7 @@ import logging
 import sys
 
 import click
+from click.shell_completion import CompletionItem
 
 from pylon import __version__
 from pylon.cli.common import Context, fail
@@ -28,6 +29,7 @@ COMMANDS = {
     "models": "pylon.cli.models:models",
     "doctor": "pylon.cli.doctor:doctor",
     "nexus": "pylon.cli.nexus:nexus",
+    "completion": "pylon.cli.completion:completion",
 }
 
 
@@ -48,6 +50,11 @@ class Lazy(click.Group):
         except ImportError as error:  # the native extension is missing or of another version: its sentence says what to do
             raise click.ClickException(str(error)) from error
         return found
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """What `incomplete` may become: commands by their names alone, so that a key press does not load engines and wallets."""
+        names = [CompletionItem(name) for name in COMMANDS if name.startswith(incomplete)]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
 
 
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})

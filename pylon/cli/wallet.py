@@ -120,7 +120,7 @@ def pay(context: Context, invoice: str, as_json: bool) -> int | None:
 
 
 @wallet.command()
-@click.option("-l", "--limit", type=COUNT, default=10, show_default=True)
+@click.option("-l", "--limit", type=COUNT, default=10, show_default=True, help="How many to list.")
 @json_option
 @pass_context
 @command

@@ -27,7 +27,7 @@ PROTOCOL = (ROOT / "docs" / "protocol.md").read_text("utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 PAGES = {
     "README.md": README, "CONTRIBUTING.md": CONTRIBUTING, "CHANGELOG.md": (ROOT / "CHANGELOG.md").read_text("utf-8"),
-    "docs/architecture.md": ARCHITECTURE, "docs/protocol.md": PROTOCOL,
+    "docs/architecture.md": ARCHITECTURE, "docs/protocol.md": PROTOCOL, "docs/cli.md": (ROOT / "docs" / "cli.md").read_text("utf-8"),
 }
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -55,7 +55,7 @@ def typed() -> list[str]:
     for text in PAGES.values():
         for block in blocks(text, "sh", "console"):
             for line in block.splitlines():
-                command = line.removeprefix("$ ").partition("  #")[0].strip()
+                command = line.removeprefix("$ ").partition("  #")[0].partition(" > ")[0].strip()
                 if command.startswith("pylon "):
                     found.append(command)
     return list(dict.fromkeys(found))

@@ -1,0 +1,85 @@
+"""The fields of the JSON documents of commands, taken from documents that are made here: there is no list of names to keep up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import to_builtins
+from msgspec.structs import replace
+
+from pylon.backends.base import Usage
+from pylon.cli.infer import Answer
+from pylon.cli.verdict import Run
+from pylon.config import Config
+from pylon.market.job import BuyerJob, Refusal, Trouble
+from pylon.node import documents
+from pylon.node.journal import Payment, Status
+from pylon.node.submission import SubmitArgs, draft_job, request_of
+from pylon.nostr.keys import Keys
+from pylon.rlm.plan import Lack, Report
+from pylon.units import Msat
+from pylon.wallets.base import Balance, Capabilities, Direction
+
+NONE = Msat(0)
+"""Every amount of these documents."""
+
+
+def fields(path: str) -> list[str]:
+    """The fields of the document of the command at `path` (`pylon job list`), with `.` and `[].` before those inside; none: not told."""
+    make = {
+        **dict.fromkeys(("pylon job submit", "pylon job status", "pylon job results", "pylon job pay", "pylon job cancel"), _job),
+        "pylon job list": _jobs, "pylon rlm": _run, "pylon earnings": _earnings, "pylon infer": _answer,
+        "pylon wallet balance": _balance, "pylon wallet fund": _balance, "pylon wallet history": _history,
+    }.get(path)
+    return list(_names(make())) if make else []
+
+
+def _names(value: object, before: str = "") -> Iterator[str]:
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from _names(inner, f"{before}.{name}" if before else str(name))
+    elif isinstance(value, list) and value:
+        yield from _names(value[0], f"{before}[]")
+    else:
+        yield before
+
+
+def _draft() -> BuyerJob:
+    asked = SubmitArgs("?")
+    return draft_job(asked, request_of(asked, Config()), Keys(bytes(31) + b"\1"), max_fee=NONE, now=0.0)
+
+
+def _job() -> documents.Document:
+    trouble = Trouble("", "")
+    return documents.buyer_document(replace(_draft(), trouble=trouble, refusals=(Refusal("", trouble),)))
+
+
+def _jobs() -> documents.Document:
+    return documents.list_document([_draft()])
+
+
+def _payment() -> Payment:
+    return Payment(direction=Direction.OUT, payment_hash=b"", bolt11="", amount=NONE, status=Status.SETTLED, at=0.0)
+
+
+def _earnings() -> documents.Document:
+    return documents.earnings_document(NONE, 1, [_payment()])
+
+
+def _history() -> documents.Document:
+    return documents.history_document([_payment()])
+
+
+def _balance() -> documents.Document:
+    able = Capabilities("", "", msat=False, choose_preimage=False, knows_preimage=False, hold=False, faucet=False, push_events=False,
+                        simulated=True)
+    return documents.balance_document(able, Balance(NONE, NONE, NONE))
+
+
+def _run() -> documents.Document:
+    report = Report(answer="", pieces=1, answered=0, lacking=(Lack(0, "", ""),), spent=NONE, providers={"": 1}, notes=("",))
+    return Run("", report, NONE, local=False).document()
+
+
+def _answer() -> object:
+    return to_builtins(Answer("", "", "", Usage(0, 0), ""))
