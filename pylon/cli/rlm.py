@@ -102,9 +102,9 @@ def rlm(
     if local_only:
         report = run(lambda: _local(config, model, lambda room: wish(chunk_size or room), shows=not as_json))
     else:
-        market = msgspec.convert(ask(context.home, "market.offers"), Market)
+        market = msgspec.convert(ask(context.home, "market.offers", {"relays": urls, "model": model}), Market)
         report = run(lambda: _swarm(context, config, market, wish(size), shows=not as_json))
-    outcome = Run(secrets.token_hex(16), report, budget_msat, local=local_only)
+    outcome = Run(secrets.token_hex(32), report, budget_msat, local=local_only)
     error = verdict(outcome)
     if error is not None and not report.answered:
         return fail(error, as_json=as_json, document=outcome.document())

@@ -65,6 +65,9 @@ def verdict(outcome: Run) -> PylonError | None:
             return error(f"no piece was answered: {message}", hint="`pylon wallet fund` fills the wallet")
         case "unreachable":
             return NoRelay(f"no piece was answered: {message}", hint="`pylon doctor` looks at the relays")
+        case "gone":
+            hint = "look at `pylon job list` and `pylon wallet history` before you try again"
+            return PylonError(f"no piece was answered: {message}", hint=hint)
         case "silent" | "time" | "busy":
             if report.spent:
                 return AnswerOwed("paid, and no answer came in time", hint="`pylon job list` shows the jobs that are owed")

@@ -76,12 +76,15 @@ class SwarmAsker:
         wish: dict[str, object] = {
             "prompt": ask.text, "kind": SUB_QUERY, "bid": ask.limit, "relays": self._relays, "model": self._model, "timeout": seconds,
             "max_tokens": ask.max_tokens, "avoid": list(ask.avoid), "max_fee": self._fee,
+            "patience": max(0.001, ask.patience - time.time()) if ask.patience else None,
         }
         try:
             job = msgspec.json.decode(await client.call(self._home, "job.ask", wish), type=Asked)
+        except client.NotThere as error:
+            return Miss(Reason.GONE, str(error))
         except client.Gone as error:
             # The job may go on, and be paid, without us.
-            return Miss(Reason.FAILED, str(error), cost=Msat(ask.limit + self._fee))
+            return Miss(Reason.GONE, f"{error}; the job may have been paid", cost=Msat(ask.limit + self._fee))
         except PylonError as error:
             return Miss(Reason.UNREACHABLE if error.code == NoRelay.code else Reason.FAILED, error.message)
         cost = Msat((job.amount_msat or 0) + job.fee_msat)

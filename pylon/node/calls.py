@@ -7,15 +7,16 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import msgspec
 
 from pylon.config import Config
-from pylon.errors import PaymentError, UsageError
+from pylon.errors import NoRelay, PaymentError, UsageError
 from pylon.market.job import BuyerJob, BuyerState, Job, Role
 from pylon.market.signals import PayOrdered, Withdrawn
 from pylon.node import documents
+from pylon.node.arguments import JobArgs, NoArgs, OffersArgs, PayArgs, SatsArgs, read
 from pylon.node.control import Args, Call, Update
 from pylon.node.documents import Document
 from pylon.node.intake import late_filters
@@ -33,32 +34,6 @@ INVOICE_SECONDS = 3600
 RELAY_SECONDS = 5.0
 GRACE_SECONDS = 1.0
 """After a deadline, for the job's own alarm to ring first."""
-
-
-class JobArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A job of this home. `until`: `posted`, `quoted`, `end` (it ends, or its time is over) or `answer` (also a late one, for `timeout`
-    seconds)."""
-
-    id: str
-    until: str = "end"
-    timeout: float | None = None
-
-
-class SatsArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An amount that a person typed, in sats."""
-
-    sats: int
-    memo: str = ""
-
-
-class PayArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An invoice that a person gave."""
-
-    invoice: str
-
-
-class NoArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Nothing."""
 
 
 class Host(Protocol):
@@ -103,23 +78,23 @@ class Calls:
         }
 
     async def _status(self, args: Args, update: Update) -> object:
-        _read(args, NoArgs)
+        read(args, NoArgs)
         balance = await self._host.wallet.balance()
         return {**self._host.status(), "wallet": documents.balance_document(self._host.wallet.capabilities, balance)}
 
     async def _ping(self, args: Args, update: Update) -> object:
         """So that a command can start a node before it asks something that must not be asked twice."""
-        _read(args, NoArgs)
+        read(args, NoArgs)
         return {"pid": os.getpid()}
 
     async def _shutdown(self, args: Args, update: Update) -> object:
-        _read(args, NoArgs)
+        read(args, NoArgs)
         self._host.stop()
         return {"pid": os.getpid()}
 
     async def _relays(self, args: Args, update: Update) -> object:
         """How the relays stand once each had a few seconds: for `doctor`."""
-        _read(args, NoArgs)
+        read(args, NoArgs)
         pool = await self._host.relays()
         if await pool.wait_connected(RELAY_SECONDS):
             await pool.wait_eose(ANSWERS, RELAY_SECONDS)
@@ -129,7 +104,7 @@ class Calls:
 
     async def _submit(self, args: Args, update: Update) -> object:
         """Sign, store and send a request; returns when a relay has it, or none took it."""
-        asked = _read(args, SubmitArgs)
+        asked = read(args, SubmitArgs)
         request = request_of(asked, self._host.config)
         node = self._host.node
         pool = await self._host.relays()
@@ -141,35 +116,48 @@ class Calls:
 
     async def _ask(self, args: Args, update: Update) -> object:
         """One question for the swarm: to the provider with the most room, where one is known, paid by itself, until it ends."""
-        asked = _read(args, SubmitArgs)
+        asked = read(args, SubmitArgs)
         offers, node = self._host.offers, self._host.node
-        pool = await self._known_offers()
-        if asked.relays:
-            await pool.ensure(asked.relays)
-        provider = asked.provider or offers.choose(asked.kind, most=Msat(asked.bid), avoid=frozenset(asked.avoid), now=time.time()) or ""
-        asked = msgspec.structs.replace(asked, provider=provider, auto_pay=True)
+        await self._known_offers(asked.relays)
+        provider, others = asked.provider, False
+        if not provider:
+            fitting = offers.fitting(
+                asked.kind, most=Msat(asked.bid), avoid=frozenset(asked.avoid), now=time.time(), model=asked.model
+            )
+            provider, others = (fitting[0] if fitting else ""), len(fitting) > 1
+        timeout = min(asked.timeout, asked.patience) if others and asked.patience is not None else asked.timeout
+        asked = msgspec.structs.replace(asked, provider=provider, auto_pay=True, timeout=timeout)
         request = request_of(asked, self._host.config)
         job = draft_job(asked, request, node.buyer_keys, max_fee=Msat(self._host.config.wallet.max_fee_msats), now=time.time())
         offers.begin(provider)
         try:
             node.submit(job)
-            return documents.job_document(await self._until_end(job.id, None))
+            ended = await self._until_end(job.id, None)
+            if isinstance(ended, BuyerJob) and ended.state in (BuyerState.EXPIRED, BuyerState.LOST) and time.time() >= ended.deadline:
+                offers.silent(provider, time.time())
+            return documents.job_document(ended)
         finally:
             offers.end(provider)
 
     async def _offers(self, args: Args, update: Update) -> object:
-        """Who sells sub-queries now, and what a payment's fee may be: for planning a run."""
-        _read(args, NoArgs)
-        await self._known_offers()
+        """Who sells sub-queries now, and what a payment's fee may be: for planning a run. NoRelay where none can be asked."""
+        asked = read(args, OffersArgs)
+        pool = await self._host.relays()
+        await pool.ensure(asked.relays)
+        if not await pool.wait_connected(RELAY_SECONDS):
+            why = "; ".join(f"{relay.url}: {relay.reason or relay.state}" for relay in pool.states())
+            raise NoRelay(f"no relay can be reached ({why})", hint="`pylon doctor` looks at the relays")
+        await self._known_offers(asked.relays)
         simulated = self._host.wallet.capabilities.simulated
         return {
-            "offers": self._host.offers.alive(SUB_QUERY, time.time()),
+            "offers": self._host.offers.alive(SUB_QUERY, time.time(), asked.model),
             "fee_msat": 0 if simulated else self._host.config.wallet.max_fee_msats,
         }
 
-    async def _known_offers(self) -> Pool:
-        """The pool, with the market's offers heard once."""
+    async def _known_offers(self, urls: list[str]) -> Pool:
+        """The pool, `urls` included, with the market's offers heard once."""
         pool = await self._host.relays()
+        await pool.ensure(urls)
         if not self._hears_offers:
             self._hears_offers = True
             pool.subscribe(OFFERS, Offers.filters)
@@ -187,7 +175,7 @@ class Calls:
 
     async def _watch(self, args: Args, update: Update) -> object:
         """Follow a job of ours; every change is an update."""
-        asked = _read(args, JobArgs)
+        asked = read(args, JobArgs)
         pool = await self._host.relays()
         job: Job = self._buyer_job(asked.id)
         if asked.until == "end":
@@ -207,7 +195,7 @@ class Calls:
         return documents.job_document(job)
 
     async def _pay_job(self, args: Args, update: Update) -> object:
-        job = self._buyer_job(_read(args, JobArgs).id)
+        job = self._buyer_job(read(args, JobArgs).id)
         if job.state in (BuyerState.PAYING, BuyerState.UNSURE) or job.paid:
             return documents.job_document(job)  # begun already: never twice
         if job.ended:
@@ -218,7 +206,7 @@ class Calls:
         return documents.job_document(self._host.node.apply(Role.BUYER, job.id, PayOrdered()))
 
     async def _cancel(self, args: Args, update: Update) -> object:
-        job = self._buyer_job(_read(args, JobArgs).id)
+        job = self._buyer_job(read(args, JobArgs).id)
         if job.ended:
             raise UsageError(f"the job has ended already ({job.state})")
         await self._host.relays()
@@ -233,7 +221,7 @@ class Calls:
     # The wallet.
 
     async def _balance(self, args: Args, update: Update) -> object:
-        _read(args, NoArgs)
+        read(args, NoArgs)
         return documents.balance_document(self._host.wallet.capabilities, await self._host.wallet.balance())
 
     async def _fund(self, args: Args, update: Update) -> object:
@@ -241,11 +229,11 @@ class Calls:
         if not capabilities.faucet:
             hint = "pay an invoice of `pylon wallet invoice` from elsewhere"
             raise PaymentError(f"the wallet {capabilities.name} has no faucet", hint=hint)
-        await self._host.wallet.fund(_sats(_read(args, SatsArgs)))
+        await self._host.wallet.fund(_sats(read(args, SatsArgs)))
         return documents.balance_document(capabilities, await self._host.wallet.balance())
 
     async def _invoice(self, args: Args, update: Update) -> object:
-        asked = _read(args, SatsArgs)
+        asked = read(args, SatsArgs)
         made = await self._host.spending.invoice(_sats(asked), asked.memo, INVOICE_SECONDS)
         return {
             "bolt11": made.bolt11, "payment_hash": made.payment_hash.hex(), "amount_msat": made.amount, "expires_at": made.expires_at,
@@ -253,21 +241,11 @@ class Calls:
         }
 
     async def _pay(self, args: Args, update: Update) -> object:
-        payable, paid = await self._host.spending.pay(_read(args, PayArgs).invoice)
+        payable, paid = await self._host.spending.pay(read(args, PayArgs).invoice)
         return {
             "status": "settled", "payment_hash": payable.payment_hash.hex(), "preimage": paid.preimage.hex(), "amount_msat": payable.amount,
             "fee_msat": paid.fee,
         }
-
-
-T = TypeVar("T", SubmitArgs, JobArgs, SatsArgs, PayArgs, NoArgs)
-
-
-def _read(args: Args, kind: type[T]) -> T:
-    try:
-        return msgspec.convert(args, kind)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"wrong arguments: {error}") from error
 
 
 def _sats(asked: SatsArgs) -> Msat:

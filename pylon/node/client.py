@@ -45,6 +45,10 @@ class Gone(Exception):
     """The node went away before it answered."""
 
 
+class NotThere(Gone):
+    """No node runs: nothing was asked of it."""
+
+
 def remote_error(document: ErrorDocument) -> PylonError:
     """The error of a node, as one of ours: same code, sentence, hint and exit status."""
     error = PylonError(document.message, hint=document.hint)
@@ -62,7 +66,7 @@ async def call(home: Home, name: str, args: dict[str, object] | None = None, on_
     try:
         reader, writer = await asyncio.open_unix_connection(home.control, limit=LIMIT)
     except (FileNotFoundError, ConnectionRefusedError) as error:
-        raise Gone("no node is running") from error
+        raise NotThere("no node is running") from error
     try:
         writer.write(asked)
         while (raw := await reader.readline()).endswith(b"\n"):  # half a line: it was killed while it wrote

@@ -24,7 +24,8 @@ LONGEST_PARAM = 1000
 
 
 class SubmitArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`job.submit` and `job.ask`. `bid` and `max_fee` are msat, `timeout` seconds; `provider` an npub, nprofile or hex key."""
+    """`job.submit` and `job.ask`. `bid` and `max_fee` are msat, `timeout` seconds; `provider` an npub, nprofile or hex key.
+    `patience`: the seconds of an ask where another provider can be asked afterwards."""
 
     prompt: str
     kind: int = nip90.TEXT_GENERATION
@@ -37,6 +38,7 @@ class SubmitArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_tokens: int | None = None
     avoid: list[str] = []
     max_fee: int | None = None
+    patience: float | None = None
     params: list[tuple[str, str]] = []
 
 
@@ -56,6 +58,8 @@ def request_of(asked: SubmitArgs, config: Config) -> Request:
         raise UsageError("the bid must be an amount in msat, and not negative")
     if not 0 < asked.timeout <= LONGEST_TIMEOUT:
         raise UsageError("the timeout must be more than 0 seconds and at most a week")
+    if asked.patience is not None and not asked.patience > 0:
+        raise UsageError("the patience must be more than 0 seconds")
     if asked.max_tokens is not None and asked.max_tokens < 1:
         raise UsageError("max_tokens must be at least 1")
     if asked.max_fee is not None and not 0 <= asked.max_fee <= MAX_MSAT:

@@ -22,6 +22,8 @@ class Ask(msgspec.Struct, frozen=True):
     max_tokens: int
     limit: Msat
     deadline: float
+    patience: float = 0.0
+    """When it may be given up if somebody else can be asked instead (Unix seconds); 0: not before the deadline."""
     root: bool = False
     """For the coordinating model: it breaks questions down and joins answers."""
     avoid: tuple[str, ...] = ()
@@ -48,6 +50,8 @@ class Reason(StrEnum):
     SILENT = "silent"
     UNREACHABLE = "unreachable"
     MONEY = "money"
+    GONE = "gone"
+    """What asks for us has ended, and what became of the question is not known."""
 
 
 class Miss(msgspec.Struct, frozen=True):

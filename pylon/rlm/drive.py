@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pylon.rlm.asking import Answer, Ask, Asker, Miss, Reason
 from pylon.rlm.conduct import conduct
 from pylon.rlm.plan import Answered, Happening, Missed, Plan, Progress, Report, Tick
+from pylon.units import Msat
 
 GRACE_SECONDS = 2.0
 """After its deadline an asker that has not kept it is left alone."""
@@ -29,7 +30,8 @@ async def drive(plan: Plan, pieces: Asker, root: Asker, show: Callable[[Progress
                 outcome = await asker.ask(question)
         except TimeoutError:
             # What it may have cost is not known: nothing of what was set aside for it is taken back.
-            outcome = Miss(Reason.SILENT, "no answer in time", cost=question.limit)
+            fee = plan.root_fee if question.root else plan.fee
+            outcome = Miss(Reason.SILENT, "no answer in time", cost=Msat(question.limit + fee))
         happenings.put_nowait(Answered(question, outcome) if isinstance(outcome, Answer) else Missed(question, outcome))
 
     talk = conduct(plan)

@@ -90,7 +90,9 @@ class Joining:
             if isinstance(happening, Answered):
                 group = flying.pop(happening.ask.number)
                 self.purse.settle(self._price, happening.answer.cost)
-                texts[group] = happening.answer.text.strip() or self._as_they_are(groups[group], "the synthesis was empty")
+                text = happening.answer.text.strip()
+                useful = prompts.says_something(text)
+                texts[group] = text if useful else self._as_they_are(groups[group], "the coordinating model says nothing")
             elif isinstance(happening, Missed):
                 group = flying.pop(happening.ask.number)
                 self.purse.settle(self._price, happening.miss.cost)

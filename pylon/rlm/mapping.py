@@ -112,7 +112,7 @@ class Mapping:
             self._flying[self.number] = want
             asks.append(Ask(
                 number=self.number, piece=want.piece, text=self.parts[want.piece].prompt, max_tokens=self.plan.max_tokens, limit=self.bid,
-                deadline=self.plan.map_deadline, avoid=want.avoid,
+                deadline=self.plan.map_deadline, patience=0.0 if want.missed else (now + self.plan.map_deadline) / 2, avoid=want.avoid,
             ))
             self.number += 1
         return tuple(asks)

@@ -92,15 +92,17 @@ def read_subquestions(text: str, most: int) -> list[str]:
     return list(found)[:most]
 
 
-def is_useful(answer: str, asked: str) -> bool:
-    """Whether an answer says anything: not empty, not a shrug, not our own words back, not one sign over and over."""
+def says_something(answer: str) -> bool:
+    """Not empty, not a shrug, not one sign over and over."""
     text = answer.strip()
     letters = [c for c in text if c.isalnum()]
-    if not letters or (len(letters) > 8 and len(set(letters)) < 3):
-        return False
-    if _REFUSALS.match(text):
-        return False
-    return not (len(text) > 40 and (text in asked or asked in text))
+    return bool(letters) and not (len(letters) > 8 and len(set(letters)) < 3) and not _REFUSALS.match(text)
+
+
+def is_useful(answer: str, asked: str) -> bool:
+    """Whether an answer says anything, and it is not our own words back."""
+    text = answer.strip()
+    return says_something(text) and not (len(text) > 40 and (text in asked or asked in text))
 
 
 def read_record(answer: str, piece: int, text: str, provider: str) -> Record | None:

@@ -1,0 +1,55 @@
+"""What the calls of the control socket take. Jobs are asked for by `submission.SubmitArgs`."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from pylon.errors import UsageError
+from pylon.node.control import Args
+from pylon.node.submission import SubmitArgs
+
+
+class JobArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A job of this home. `until`: `posted`, `quoted`, `end` (it ends, or its time is over) or `answer` (also a late one, for `timeout`
+    seconds)."""
+
+    id: str
+    until: str = "end"
+    timeout: float | None = None
+
+
+class SatsArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An amount that a person typed, in sats."""
+
+    sats: int
+    memo: str = ""
+
+
+class PayArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An invoice that a person gave."""
+
+    invoice: str
+
+
+class OffersArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`relays`: those of the run, beside the home's own. `model`: only who has it."""
+
+    relays: list[str] = []
+    model: str = ""
+
+
+class NoArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Nothing."""
+
+
+T = TypeVar("T", SubmitArgs, JobArgs, OffersArgs, SatsArgs, PayArgs, NoArgs)
+
+
+def read(args: Args, kind: type[T]) -> T:
+    """The arguments of one call. Raises UsageError."""
+    try:
+        return msgspec.convert(args, kind)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"wrong arguments: {error}") from error
