@@ -59,7 +59,7 @@ def number(request: Request, names: Sequence[str], low: float, high: float) -> f
     text = request.param(*names)
     if text is None:
         return None
-    if not re.fullmatch(r"-?[0-9]{1,12}(\.[0-9]{1,12})?", text, re.ASCII) or not low <= float(text) <= high:
+    if not re.fullmatch(r"-?[0-9]{1,12}(\.[0-9]{1,12})?([eE]\+?[0-9]{1,2})?", text, re.ASCII) or not low <= float(text) <= high:
         raise JobError(INVALID_PARAMETER, f"{names[0]} must be a number from {low:g} to {high:g}")
     return float(text)
 
