@@ -107,7 +107,8 @@ def test_the_price_uses_the_clamped_answer() -> None:
     ("text", "tokens"),
     [
         (None, DEFAULT_MAX_TOKENS), ("1", 1), ("512", 512), ("1000000000", MOST_TOKENS), ("7.9", 7), ("-1", None), ("0", None),
-        ("abc", None), ("1e9", MOST_TOKENS), ("1e99", None), ("1e-3", None), ("", None), ("٣", None), ("9" * 400, None), ("1\x00", None), (" 1", None), ("nan", None),
+        ("abc", None), ("1e9", MOST_TOKENS), ("1e99", None), ("1e-3", None),
+        ("", None), ("٣", None), ("9" * 400, None), ("1\x00", None), (" 1", None), ("nan", None),
         ("inf", None), ("0x10", None),
     ],
 )
