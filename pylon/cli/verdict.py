@@ -8,6 +8,7 @@ import msgspec
 
 from pylon.errors import (
     AnswerOwed,
+    ContextOverflow,
     InsufficientFunds,
     NoBackend,
     NoRelay,
@@ -65,6 +66,8 @@ def verdict(outcome: Run) -> PylonError | None:
             return error(f"no piece was answered: {message}", hint="`pylon wallet fund` fills the wallet")
         case "unreachable":
             return NoRelay(f"no piece was answered: {message}", hint="`pylon doctor` looks at the relays")
+        case "overflow":
+            return ContextOverflow(f"no piece was answered: {message}", hint="try a smaller --chunk-size")
         case "gone":
             hint = "look at `pylon job list` and `pylon wallet history` before you try again"
             return PylonError(f"no piece was answered: {message}", hint=hint)
@@ -78,6 +81,8 @@ def verdict(outcome: Run) -> PylonError | None:
 
 def _advice(report: Report) -> str:
     reasons = {lack.reason for lack in report.lacking}
-    if "budget" in reasons or "price" in reasons:
+    if reasons & {"budget", "price"} or any("budget" in lack.message for lack in report.lacking):
         return "a larger --budget buys more"
+    if "overflow" in reasons:
+        return "a smaller --chunk-size may help"
     return "a longer --timeout may help" if reasons & {"silent", "time", "busy"} else ""

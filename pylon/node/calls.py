@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from pylon.config import Config
-from pylon.errors import NoRelay, PaymentError, UsageError
+from pylon.errors import NoModel, NoRelay, PaymentError, UsageError
 from pylon.market.job import BuyerJob, BuyerState, Job, Role
 from pylon.market.signals import PayOrdered, Withdrawn
 from pylon.node import documents
@@ -140,7 +140,8 @@ class Calls:
             offers.end(provider)
 
     async def _offers(self, args: Args, update: Update) -> object:
-        """Who sells sub-queries now, and what a payment's fee may be: for planning a run. NoRelay where none can be asked."""
+        """Who sells sub-queries now, and what a payment's fee may be: for planning a run. NoRelay where none can be asked, NoModel where
+        there are providers and none of them has the model."""
         asked = read(args, OffersArgs)
         pool = await self._host.relays()
         await pool.ensure(asked.relays)
@@ -148,9 +149,13 @@ class Calls:
             why = "; ".join(f"{relay.url}: {relay.reason or relay.state}" for relay in pool.states())
             raise NoRelay(f"no relay can be reached ({why})", hint="`pylon doctor` looks at the relays")
         await self._known_offers(asked.relays)
+        offers, now = self._host.offers, time.time()
+        found = offers.alive(SUB_QUERY, now, asked.model)
+        if not found and (models := offers.models(SUB_QUERY, now)):
+            raise NoModel(f"no provider has the model {asked.model!r}", hint=f"they have {', '.join(models)}")
         simulated = self._host.wallet.capabilities.simulated
         return {
-            "offers": self._host.offers.alive(SUB_QUERY, time.time(), asked.model),
+            "offers": found,
             "fee_msat": 0 if simulated else self._host.config.wallet.max_fee_msats,
         }
 

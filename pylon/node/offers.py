@@ -19,6 +19,7 @@ OFFERS = "offers"
 MOST_PROVIDERS = 10_000
 MOST_SLOTS = 64
 """Slots of one provider that are believed: a stranger that claims a million would get every piece of every run."""
+MOST_MODELS = 20
 ANNOUNCED_SECONDS = 30 * 86400
 """Announcements are replaced when a provider starts; older ones are of providers that are long gone."""
 
@@ -71,6 +72,11 @@ class Offers:
             for pubkey, beat in self._beats.items() if self._serves(pubkey, kind, model)
         ]
         return sorted(found, key=lambda offer: (offer.price is None, offer.price or 0, offer.provider))
+
+    def models(self, kind: int, now: float) -> list[str]:
+        """The models that those who serve `kind` now say they have, the commonest first."""
+        counts = Counter(model for offer in self.alive(kind, now) for model in dict.fromkeys(self._announced[offer.provider][1].models))
+        return [model for model, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MOST_MODELS]]
 
     def _serves(self, pubkey: str, kind: int, model: str) -> bool:
         if pubkey not in self._announced:

@@ -83,6 +83,7 @@ class Mapping:
             happening, now = yield Turn(asks, self.progress("asking"), self._wake())
             if isinstance(happening, Answered):
                 self._answered(happening.ask, happening.answer)
+                self._hurry(now)
             elif isinstance(happening, Missed):
                 self._missed(happening.ask, happening.miss, now)
 
@@ -117,10 +118,19 @@ class Mapping:
             self.number += 1
         return tuple(asks)
 
+    def _hurry(self, now: float) -> None:
+        """Somebody has room again: the first piece that was refused as busy need not wait any longer."""
+        for want in self._queue:
+            if want.at > now:
+                want.at = now
+                return
+
     def _unbought(self) -> None:
         for want in self._queue:
-            reason = "missed, and the budget is used up" if want.missed else "the budget did not reach for it"
-            self._lack(want.piece, "budget", reason)
+            if want.missed:  # why it is missing comes first
+                self._lack(want.piece, self.lacking[want.piece].reason, "it cannot be asked again: the budget is used up")
+            else:
+                self._lack(want.piece, "budget", "the budget did not reach for it")
         self._queue.clear()
 
     def _lack(self, piece: int, reason: str, message: str) -> None:
@@ -154,7 +164,7 @@ class Mapping:
             self._queue.append(want)
             return
         self._lack(want.piece, miss.reason.value, miss.message)
-        if not want.missed and now < self.plan.map_deadline:
+        if not want.missed and now < self.plan.map_deadline and miss.reason is not Reason.GONE:
             want.missed = True
             want.avoid = (*want.avoid, miss.provider) if miss.provider else want.avoid
             self._queue.append(want)

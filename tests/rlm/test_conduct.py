@@ -169,13 +169,40 @@ def test_busy_for_ever_ends_with_the_time_for_pieces() -> None:
     assert (report.answered, report.spent) == (4, 4000)
 
 
-@pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.BUSY])
+@pytest.mark.parametrize("reason", [reason for reason in Reason if reason not in (Reason.BUSY, Reason.GONE)])
 def test_a_missing_piece_is_asked_once_more_elsewhere(reason: Reason) -> None:
     """Once, and not of the same provider; then it is reported with both reasons."""
     talk = Talk(replace(PLAN, pieces=PLAN.pieces[:2]))
     report = talk.play(lambda ask: Miss(reason, f"no from {len(ask.avoid)}", "bad") if ask.piece == 0 else good(ask))
     assert [ask.avoid for ask in talk.asked if ask.piece == 0] == [(), ("bad",)]
     assert [(lack.piece, lack.reason, lack.message) for lack in report.lacking] == [(0, reason.value, "no from 0; no from 1")]
+
+
+def test_where_who_asks_for_us_is_gone_nobody_is_asked_again() -> None:
+    """What may have been paid counts as spent, and the rest is told as it is."""
+    report = Talk(PLAN).play(lambda ask: Miss(Reason.GONE, "the node went away", cost=Msat(ask.limit if ask.piece < 2 else 0)))
+    assert [lack.reason for lack in report.lacking] == ["gone"] * 5
+    assert report.spent == 20_000
+
+
+def test_a_first_try_leaves_time_for_a_second() -> None:
+    """It may be given up when half of the time for pieces is over; a second try has all that is left."""
+    talk = Talk(replace(PLAN, pieces=PLAN.pieces[:1]))
+    (first,) = talk.flying.values()
+    assert (first.patience, first.deadline) == (NOW + 40, NOW + 80)
+    talk.reply(first.number, Miss(Reason.SILENT, "no answer", "slow"), later=40.0)
+    (second,) = talk.flying.values()
+    assert (second.patience, second.deadline, second.avoid) == (0.0, NOW + 80, ("slow",))
+
+
+def test_an_answer_lets_a_busy_piece_go_on() -> None:
+    """Somebody has room again: one piece that waits is asked at once, whatever its pause."""
+    talk = Talk(replace(PLAN, pieces=PLAN.pieces[:3], fanout=3))
+    for number in (0, 1):
+        talk.reply(number, Miss(Reason.BUSY, "later"))
+    assert list(talk.flying) == [2]
+    talk.reply(2, good(talk.flying[2]), later=0.1)
+    assert [ask.piece for ask in talk.flying.values()] == [0]
 
 
 def test_the_second_try_counts() -> None:
@@ -245,6 +272,13 @@ def test_a_synthesis_that_overflows_gets_smaller_prompts() -> None:
         return Answer(f"- {ask.piece} " + "word " * 40 + str(ask.piece), "one", Msat(1))
 
     assert talk.play(reply).answer == "short"
+
+
+def test_a_synthesis_that_says_nothing_leaves_the_notes() -> None:
+    """A coordinating model that shrugs is no answer."""
+    report = Talk(PLAN).play(lambda ask: Answer("I don't know.", "two", Msat(0)) if ask.root else good(ask))
+    assert all(f"piece {n}" in report.answer for n in range(5))
+    assert any("says nothing" in note for note in report.notes)
 
 
 def test_a_synthesis_that_fails_leaves_the_notes() -> None:
