@@ -24,6 +24,7 @@ from pylon.cli.verdict import Run, verdict
 from pylon.config import Config
 from pylon.errors import NoBackend, UsageError
 from pylon.node.askers import LocalAsker, SwarmAsker
+from pylon.node.main import more_files
 from pylon.node.offers import Offer
 from pylon.rlm.chunk import cut
 from pylon.rlm.drive import drive
@@ -102,6 +103,7 @@ def rlm(
     if local_only:
         report = run(lambda: _local(config, model, lambda room: wish(chunk_size or room), shows=not as_json))
     else:
+        more_files()
         market = msgspec.convert(ask(context.home, "market.offers", {"relays": urls, "model": model}), Market)
         report = run(lambda: _swarm(context, config, market, wish(size), shows=not as_json))
     outcome = Run(secrets.token_hex(32), report, budget_msat, local=local_only)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import time
 from contextlib import aclosing
 
@@ -85,6 +86,10 @@ class SwarmAsker:
         except client.Gone as error:
             # The job may go on, and be paid, without us.
             return Miss(Reason.GONE, f"{error}; the job may have been paid", cost=Msat(ask.limit + self._fee))
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            return Miss(Reason.BUSY, "this process has as many connections open as the system allows")
         except PylonError as error:
             return Miss(Reason.UNREACHABLE if error.code == NoRelay.code else Reason.FAILED, error.message)
         cost = Msat((job.amount_msat or 0) + job.fee_msat)

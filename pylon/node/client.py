@@ -20,6 +20,7 @@ START_SECONDS = 180.0
 """How long a node may take to say that it is ready: an idle one leaves, an embedded engine loads its model in that time."""
 READY_FD = "PYLON_READY_FD"
 TRIES = 5
+CROWD_SECONDS = 0.02
 _nodes: list[subprocess.Popen[bytes]] = []
 """Nodes that this process has started: they outlive it, and are reaped here where they do not."""
 
@@ -63,10 +64,7 @@ async def call(home: Home, name: str, args: dict[str, object] | None = None, on_
         asked = orjson.dumps({"call": name, "args": args or {}}) + b"\n"
     except orjson.JSONEncodeError as error:  # half a character, from a command line in another encoding
         raise UsageError("an argument is not valid Unicode") from error
-    try:
-        reader, writer = await asyncio.open_unix_connection(home.control, limit=LIMIT)
-    except (FileNotFoundError, ConnectionRefusedError) as error:
-        raise NotThere("no node is running") from error
+    reader, writer = await _connect(home)
     try:
         writer.write(asked)
         while (raw := await reader.readline()).endswith(b"\n"):  # half a line: it was killed while it wrote
@@ -82,6 +80,16 @@ async def call(home: Home, name: str, args: dict[str, object] | None = None, on_
     finally:
         writer.close()
     raise Gone("the node went away")
+
+
+async def _connect(home: Home) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    while True:
+        try:
+            return await asyncio.open_unix_connection(home.control, limit=LIMIT)
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            raise NotThere("no node is running") from error
+        except BlockingIOError:
+            await asyncio.sleep(CROWD_SECONDS)  # connect(2), EAGAIN: as many wait to be accepted as the system lets wait
 
 
 async def ensure_call(

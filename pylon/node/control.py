@@ -21,6 +21,9 @@ log = logging.getLogger("pylon.node")
 LIMIT = 4 * 1024 * 1024
 """Bytes of a line."""
 
+BACKLOG = 1024
+"""Clients that may wait to be accepted: a run over the swarm asks hundreds of questions at once, each by a connection of its own."""
+
 Args = Mapping[str, object]
 Update = Callable[[object], None]
 Call = Callable[[Args, Update], Awaitable[object]]
@@ -50,7 +53,7 @@ class ControlServer:
     async def start(self) -> None:
         """Listen. A stale socket is removed: the home's lock says that no other process serves it."""
         self._path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._accept, self._path, limit=LIMIT)
+        self._server = await asyncio.start_unix_server(self._accept, self._path, limit=LIMIT, backlog=BACKLOG)
         self._path.chmod(0o600)
 
     async def aclose(self) -> None:

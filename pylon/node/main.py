@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import signal
 import sys
 import time
@@ -26,6 +27,8 @@ from pylon.nostr.keys import Identity
 TAKE_OVER_SECONDS = 40.0
 """How long another process of the home may take to say what it is, or to leave."""
 LOOK_SECONDS = 0.1
+MOST_FILES = 10_240
+"""What macOS allows a process at most, whatever it says; more than any fanout needs."""
 
 log = logging.getLogger("pylon.node")
 
@@ -36,9 +39,18 @@ class AlreadyRunning(PylonError):
     code = "already_running"
 
 
+def more_files() -> None:
+    """As many open files as the system allows us: every question of a run is a connection of its own, to us and from there on."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(MOST_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 async def run_node(home: Home, config: Config, identity: Identity, *, provides: bool, ready: Callable[[Service], None]) -> None:
     """Run the home's node until it is asked to end. Raises AlreadyRunning, and whatever it cannot start for."""
     home.create()
+    more_files()
     lock = HomeLock(home)
     if not lock.acquire():
         await _take_over(home, lock, provides=provides)

@@ -20,7 +20,7 @@ GRACE_SECONDS = 2.0
 
 async def drive(plan: Plan, pieces: Asker, root: Asker, show: Callable[[Progress], None]) -> Report:
     """Conduct `plan`: pieces are asked of `pieces`, the coordinating model is `root`. Cancelling it cancels what is in flight."""
-    happenings: asyncio.Queue[Happening] = asyncio.Queue()
+    happenings: asyncio.Queue[Happening | BaseException] = asyncio.Queue()
     tasks: set[asyncio.Task[None]] = set()
 
     async def ask(question: Ask) -> None:
@@ -34,6 +34,11 @@ async def drive(plan: Plan, pieces: Asker, root: Asker, show: Callable[[Progress
             outcome = Miss(Reason.SILENT, "no answer in time", cost=Msat(question.limit + fee))
         happenings.put_nowait(Answered(question, outcome) if isinstance(outcome, Answer) else Missed(question, outcome))
 
+    def ended(task: asyncio.Task[None]) -> None:
+        tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            happenings.put_nowait(error)  # an asker that breaks its word ends the run: nobody would ever answer that ask
+
     talk = conduct(plan)
     try:
         turn = next(talk)
@@ -42,7 +47,7 @@ async def drive(plan: Plan, pieces: Asker, root: Asker, show: Callable[[Progress
             for question in turn.asks:
                 task = asyncio.create_task(ask(question))
                 tasks.add(task)
-                task.add_done_callback(tasks.discard)
+                task.add_done_callback(ended)
             turn = talk.send(await _next(happenings, turn.wake))
     except StopIteration as end:
         report = end.value
@@ -55,11 +60,13 @@ async def drive(plan: Plan, pieces: Asker, root: Asker, show: Callable[[Progress
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _next(happenings: asyncio.Queue[Happening], wake: float | None) -> tuple[Happening, float]:
-    """What happens next, and when."""
-    if wake is None:
-        return await happenings.get(), time.time()
+async def _next(happenings: asyncio.Queue[Happening | BaseException], wake: float | None) -> tuple[Happening, float]:
+    """What happens next, and when. Raises what an asker has raised."""
     try:
-        return await asyncio.wait_for(happenings.get(), max(0.001, wake - time.time())), time.time()
+        async with asyncio.timeout(None if wake is None else max(0.001, wake - time.time())):
+            happening = await happenings.get()
     except TimeoutError:
         return Tick(), time.time()
+    if isinstance(happening, BaseException):
+        raise happening
+    return happening, time.time()

@@ -168,3 +168,16 @@ def test_the_swarm_coordinates_where_the_buyer_has_no_model(swarm: Swarm) -> Non
     assert coverage(done.document) == (2, 2)
     assert swarm.spent(before, done.document) == 4000
     assert number(done.document, "budget_msat") == 4000
+
+
+def test_two_hundred_at_a_time(swarm: Swarm) -> None:
+    """More questions at once than a socket's usual backlog: all are answered, the run ends by itself, every slot is used."""
+    file = swarm.document("many.txt", 210)
+    buyer = swarm.buyer("crowd", script='default = "joined"\n')
+    skip, before = swarm.lines(), swarm.books(buyer)
+    done = swarm.rlm(QUESTION, "--file", file, "--chunk-size", "256", "--fanout", "200", "--json", buyer=buyer)
+    assert done.status == 0, done
+    assert coverage(done.document) == (210, 210)
+    assert swarm.spent(before, done.document, buyer) == 210_000
+    assert swarm.peak(skip=skip) <= 20
+    assert set(shares(done.document)) == set(swarm.keys.values())

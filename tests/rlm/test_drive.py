@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
+
 from pylon.rlm.asking import Answer, Ask, Miss, Reason
 from pylon.rlm.drive import drive
 from pylon.rlm.plan import Plan, Progress, Report, Source
@@ -77,6 +79,22 @@ async def test_an_asker_that_does_not_come_back_is_left_at_the_deadline() -> Non
     report = await drive(started, asker, asker, lambda progress: None)
     assert [(lack.piece, lack.reason) for lack in report.lacking] == [(0, Reason.SILENT.value)]
     assert report.spent == 1000 + started.budget // 2
+
+
+async def test_an_asker_that_breaks_its_word_ends_the_run() -> None:
+    """Its error is told at once, rather than waited for an answer that never comes; the others are cancelled."""
+
+    class Broken(Scripted):
+        async def ask(self, ask: Ask) -> Answer | Miss:
+            """Piece 1 raises."""
+            if ask.piece == 1:
+                raise OSError("no more files")
+            return await super().ask(ask)
+
+    asker = Broken(hold=True)
+    with pytest.raises(OSError, match="no more files"):
+        await drive(plan(3, 3), asker, asker, lambda progress: None)
+    assert asker.flying == 0
 
 
 async def test_cancelling_a_run_cancels_what_is_in_flight() -> None:
