@@ -84,8 +84,10 @@ class Node:
         return self._advance(job, signal, None)
 
     def submit(self, job: BuyerJob) -> None:
-        """Store a new request of ours and send it."""
-        with self.ledger.transaction(full=True):
+        """Store a new request of ours and send it.
+
+        The disk is not waited for: what a power cut forgets was not paid, since the step that pays waits for all before it."""
+        with self.ledger.transaction():
             stored = self.ledger.put(job, [Send(job.request, Then.POSTED, job.urls), Wake(job.deadline)], now=time.time())
         self._changed(job)
         self._perform(stored)
