@@ -96,6 +96,11 @@ def _load(spec: Spec, key: str) -> str:
     # What the model's makers recommend, for askers that leave it open; the engine's own 0.8 makes a small model ramble.
     parameters.sampling.temp = 0.2
     parameters.sampling.top_p = 0.9
+    # Against saying one sentence over and over: only sequences that came before cost something, not single tokens, so that the numbers of
+    # a question can be said again.
+    parameters.sampling.dry_multiplier = 0.8
+    parameters.sampling.dry_allowed_length = 3
+    parameters.sampling.dry_penalty_last_n = 256
     parameters.endpoint_slots = True
     parameters.cache_ram_mib = 64  # kept prompts; the default is 8 GiB
     parameters.offline = True
