@@ -97,7 +97,7 @@ def test_a_budget_of_nothing_pays_nothing(swarm: Swarm, words: tuple[str, ...]) 
 def test_as_many_are_in_flight_as_the_fanout(swarm: Swarm) -> None:
     """Forty pieces, twenty at a time, as the providers see it: at least nine tenths of the fanout at once, and never more."""
     for name in swarm.names:
-        swarm.say(name, 'default = "- point"\ndelay_ms = 400\n')
+        swarm.say(name, 'default = "point"\ndelay_ms = 1000\n')
     skip, before = swarm.lines(), swarm.books()
     done = swarm.rlm(QUESTION, "--file", swarm.document("forty.txt", 40), "--chunk-size", "256", "--fanout", "20", "--json")
     assert done.status == 0, done
