@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import resource
 import socket
-import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -243,10 +243,14 @@ def test_a_pdf_with_too_much_text(tmp_path: Path) -> None:
 
 
 def children() -> set[str]:
-    """The processes that this one has started and not yet taken leave of (other tests may have some)."""
-    listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,comm="], capture_output=True, text=True, check=True).stdout
-    rows = [line.split(None, 2) for line in listing.splitlines()]
-    return {pid for pid, parent, name in rows if parent == str(os.getpid()) and name != "ps"}
+    """The processes that this one has started and not yet taken leave of, other tests' among them (where there is a /proc)."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has just ended
+            pid, rest = stat.read_text("utf-8", "replace").split(" ", 1)
+            if rest.rpartition(")")[2].split()[1] == str(os.getpid()):
+                found.add(pid)
+    return found
 
 
 @pytest.mark.parametrize(
