@@ -12,11 +12,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-BEGIN, END = "<<<<< DOCUMENT", "DOCUMENT >>>>>"
+BEGIN, END = "<document>", "</document>"
 NOTHING = "NOTHING"
 SHORTEST_QUOTE = 16
 """Characters of a quotation that can ground a point; shorter ones occur anywhere."""
-MOST_SUBQUESTIONS = 8
+MOST_SUBQUESTIONS = 5
 MOST_POINTS = 12
 MOST_POINT_CHARACTERS = 600
 
@@ -44,7 +44,7 @@ class Record(msgspec.Struct, frozen=True):
 
 def fence(text: str) -> str:
     """`text` between lines that it cannot contain."""
-    quiet = text.replace("<<<<<", "<<<< <").replace(">>>>>", "> >>>>")
+    quiet = re.sub(r"<(\s*/?\s*document\s*)>", r"< \1 >", text, flags=re.IGNORECASE)
     return f"{BEGIN}\n{quiet}\n{END}"
 
 
@@ -66,10 +66,7 @@ def of_subquestion(question: str, query: str) -> str:
 
 def of_decomposition(query: str, most: int) -> str:
     """For the coordinating model: break a question down."""
-    return (
-        f"Break this question into at most {most} smaller questions that can be answered one by one and together answer it. "
-        f"Write one question a line and nothing else.\n\nQuestion: {query}"
-    )
+    return f"Question: {query}\n\nWrite a numbered list of {most} smaller questions that one must answer first, and nothing else."
 
 
 def of_synthesis(query: str, notes: Sequence[str], *, final: bool) -> str:
@@ -83,13 +80,14 @@ def of_synthesis(query: str, notes: Sequence[str], *, final: bool) -> str:
 
 
 def read_subquestions(text: str, most: int) -> list[str]:
-    """The lines of a decomposition that are questions; numbering and bullets are taken off, repeats dropped."""
+    """The lines of a decomposition that are questions (by their mark, where any has one); numbers, bullets and repeats are taken off."""
     found: dict[str, None] = {}
     for line in text.splitlines():
         line = re.sub(r"^\s*(?:[-*•]|\(?\d{1,2}[.):])\s*", "", line).strip().strip('"')
         if 8 <= len(line) <= 300 and any(c.isalpha() for c in line) and not line.endswith(":"):
             found.setdefault(line)
-    return list(found)[:most]
+    asking = [line for line in found if line.endswith(("?", "？"))]
+    return (asking or list(found))[:most]
 
 
 def says_something(answer: str) -> bool:
