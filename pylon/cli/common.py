@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import re
+import select
 import sys
 from collections.abc import Callable, Coroutine
 from typing import ParamSpec, TypeVar
@@ -53,8 +54,25 @@ def show_json(document: object) -> None:
         text = orjson.dumps(plain)
     except orjson.JSONEncodeError:  # half a character, in the name of a file or a word of the command line
         text = json.dumps(plain, ensure_ascii=False).encode("utf-8", "replace")
-    sys.stdout.buffer.write(text + b"\n")
+    write_out(text + b"\n")
+
+
+def write_out(data: bytes) -> None:
+    """All of `data` to stdout. Where that is not buffered (PYTHONUNBUFFERED), Python's own `write` may stop in the middle."""
     sys.stdout.flush()
+    rest = memoryview(data)
+    while rest:
+        written = sys.stdout.buffer.write(rest)
+        if not written:
+            select.select((), (sys.stdout.fileno(),), ())  # a pipe that is full and that somebody has made non-blocking
+        rest = rest[written or 0:]
+    sys.stdout.buffer.flush()
+
+
+def say(text: str) -> None:
+    """What a model said, and a line end, to stdout; a terminal is not driven by it."""
+    shown = printable(text) if sys.stdout.isatty() else text
+    write_out((shown + "\n").encode("utf-8", "replace"))
 
 
 def error_document(error: PylonError) -> dict[str, object]:

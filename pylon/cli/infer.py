@@ -11,7 +11,7 @@ import msgspec
 
 from pylon.backends.base import Prompt, Usage
 from pylon.backends.registry import Backends
-from pylon.cli.common import INTERRUPTED, Context, command, json_option, pass_context, printable, read_stdin, run, show_json
+from pylon.cli.common import INTERRUPTED, Context, command, json_option, pass_context, printable, read_stdin, run, show_json, write_out
 from pylon.cli.options import COUNT
 from pylon.config import Config
 from pylon.errors import UsageError
@@ -85,5 +85,4 @@ async def _ask(config: Config, prompt: Prompt, *, show: bool) -> Answer:
 def _write(text: str) -> None:
     """To stdout, at once; a terminal is not driven by what a model says."""
     shown = printable(text) if sys.stdout.isatty() else text
-    sys.stdout.buffer.write(shown.encode("utf-8", "replace"))
-    sys.stdout.buffer.flush()
+    write_out(shown.encode("utf-8", "replace"))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-import sys
 
 import click
 
-from pylon.cli.common import Context, command, err, fail, json_option, out, pass_context, printable, read_stdin, show_json
+from pylon.cli.common import Context, command, err, fail, json_option, out, pass_context, printable, read_stdin, say, show_json
 from pylon.cli.node import Document, ask, ask_once, read_ledger
 from pylon.cli.options import COUNT, MSAT, Seconds, key_values, relay_urls
 from pylon.cli.outcome import MONEY, error_of, summary
@@ -110,7 +109,7 @@ class Story:
 def show_answer(document: Document) -> None:
     """The answer, and under it what it cost."""
     answer = str(document["answer"])
-    print(printable(answer) if sys.stdout.isatty() else answer, flush=True)
+    say(answer)
     out.print(f"\n{summary(document)}", markup=False)
 
 

@@ -17,7 +17,7 @@ from rich.progress import Progress as Bar
 
 from pylon.backends.base import Model
 from pylon.backends.registry import Backends
-from pylon.cli.common import Context, command, err, fail, json_option, out, pass_context, printable, run, show_json
+from pylon.cli.common import Context, command, err, fail, json_option, out, pass_context, printable, run, say, show_json
 from pylon.cli.node import ask, need_identity
 from pylon.cli.options import Seconds, relay_urls
 from pylon.cli.verdict import Run, verdict
@@ -186,7 +186,7 @@ async def _conduct(plan: Plan, pieces: LocalAsker | SwarmAsker, root: LocalAsker
 def _show(outcome: Run) -> None:
     """The answer, and under it how much of the text it stands on and what it cost."""
     report = outcome.report
-    print(printable(report.answer) if sys.stdout.isatty() else report.answer, flush=True)
+    say(report.answer)
     spent = "computed here" if outcome.local else f"{show_sats(report.spent)} spent of {show_sats(outcome.budget)}"
     names = ", ".join(f"{name} {count}" for name, count in sorted(report.providers.items(), key=lambda item: -item[1]))
     by = f"{count_of(len(report.providers), 'provider')}: {names}" if names else "nobody answered"

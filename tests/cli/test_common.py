@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -137,3 +138,14 @@ def test_no_stub_commands() -> None:
         assert f"  {name} " in listed
         assert CliRunner().invoke(pylon, [name, "--help"]).exit_code == 0
     assert CliRunner().invoke(pylon, ["--version"]).output.startswith("pylon, version ")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_long_document_is_written_whole_to_a_slow_reader(unbuffered: str) -> None:
+    """A megabyte through a pipe that is not read at first: every byte comes, whether or not Python buffers its output."""
+    code = "from pylon.cli.common import show_json; show_json({'text': 'x' * 1_000_000})"
+    with subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONUNBUFFERED": unbuffered}, stdout=subprocess.PIPE) as done:
+        assert done.stdout is not None
+        first = done.stdout.read(1)  # the rest does not fit into the pipe until we read on
+        assert len(first + done.stdout.read()) == len('{"text":""}\n') + 1_000_000
+    assert done.returncode == 0
