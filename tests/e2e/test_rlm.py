@@ -144,7 +144,7 @@ def test_a_question_without_a_file(swarm: Swarm) -> None:
     """The coordinating model of this machine names sub-questions; the swarm answers them; the model joins, and only the swarm is paid."""
     script = """
 [[reply]]
-when = "Break this question"
+when = "smaller questions"
 text = "1. What is a session?\\n2. What is a token?\\n3. Which of the two lasts longer?"
 [[reply]]
 when = "Write the final answer"
@@ -161,7 +161,7 @@ text = "Use short tokens."
 def test_the_swarm_coordinates_where_the_buyer_has_no_model(swarm: Swarm) -> None:
     """Breaking down and joining are asked of the swarm and paid like every other answer, within the one budget."""
     for name in swarm.names:
-        swarm.say(name, '[[reply]]\nwhen = "Break this question"\ntext = "What is a session?\\nWhat is a token?"\n')
+        swarm.say(name, '[[reply]]\nwhen = "smaller questions"\ntext = "What is a session?\\nWhat is a token?"\n')
     before = swarm.books()
     done = swarm.rlm("What is the best approach for implementing auth?", "--budget", "4", "--json")
     assert done.status == 0, done
