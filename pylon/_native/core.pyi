@@ -16,7 +16,9 @@ def event_id(pubkey: str, created_at: int, kind: int, tags: Sequence[Sequence[st
     """NIP-01 id, 32 bytes. ValueError on a kind over 65535, a negative time, a lone surrogate."""
 
 def check_events(events: list[bytes], /) -> bytes:
-    """One code a JSON event object: form (exactly the seven fields, once each), id, signature. Runs without the GIL."""
+    """One code for each JSON event object or `EVENT` frame: form (exactly the seven fields, once each), id, signature.
+
+    Runs without the GIL."""
 
 def verify(pubkey: bytes, signature: bytes, message: bytes, /) -> bool:
     """BIP-340: x-only key (32), signature (64), message of any length."""

@@ -46,6 +46,11 @@ def is_hex(value: object, digits: int) -> bool:
     return isinstance(value, str) and len(value) == digits and set(value) <= set("0123456789abcdef")
 
 
+def is_text(value: object) -> bool:
+    """Whether `value` is a string that UTF-8 can hold: no half of a surrogate pair."""
+    return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)
+
+
 def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """A JSON object whose names differ."""
     found = dict(pairs)
@@ -67,7 +72,7 @@ def refused(text: str) -> object:
 
 
 def check_event(raw: bytes) -> int:
-    """One code for one JSON event object."""
+    """One code for one JSON event object, or for one frame `["EVENT",{...}]` or `["EVENT","subscription",{...}]`."""
     try:
         text = raw.decode()
     except UnicodeDecodeError:
@@ -76,6 +81,10 @@ def check_event(raw: bytes) -> int:
         event = json.loads(text, object_pairs_hook=once, parse_int=natural, parse_float=refused, parse_constant=refused)
     except (ValueError, RecursionError):
         return SYNTAX
+    if isinstance(event, list):
+        if len(event) not in (2, 3) or event[0] != "EVENT" or not all(is_text(name) for name in event[:-1]):
+            return SYNTAX
+        event = event[-1]
     if not isinstance(event, dict) or set(event) != FIELDS:
         return SYNTAX
     tags, content, created_at, kind = event["tags"], event["content"], event["created_at"], event["kind"]

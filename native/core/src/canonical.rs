@@ -1,7 +1,7 @@
 //! The serialisation of NIP-01 that is hashed: `[0,pubkey,created_at,kind,tags,content]` without white space. Control
 //! characters without a short escape become `\u00xx` in lower case, as every JSON library writes them.
 
-use crate::json::{Reader, special, unescape};
+use crate::json::{Reader, special, unescaped};
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
@@ -43,19 +43,15 @@ pub(crate) fn string(s: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Appends JSON text of strings, brackets and commas (its form was checked before), rewritten in canonical form. None
-/// for half of a surrogate pair.
-pub(crate) fn rewrite(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
+/// Appends JSON text of strings, brackets and commas, whose form was checked, as NIP-01 writes it.
+pub(crate) fn rewrite(text: &[u8], out: &mut Vec<u8>) {
     let mut reader = Reader::new(text);
     loop {
         reader.space();
-        match text.get(reader.at) {
-            None => return Some(()),
-            Some(b'"') => {
-                let part = reader.string()?;
-                string(&unescape(&text[part.start..part.end])?, out);
-            }
-            Some(&c) => {
+        let Some(&c) = text.get(reader.at) else { return };
+        match (c == b'"').then(|| reader.string()).flatten() {
+            Some(part) => string(&unescaped(text, part), out),
+            None => {
                 out.push(c);
                 reader.at += 1;
             }

@@ -3,9 +3,12 @@
 
 use crate::canonical;
 use crate::error::Error;
-use crate::json::{Reader, Text};
+use crate::json::Reader;
 use crate::keys;
 use sha2::{Digest, Sha256};
+
+pub use crate::json::{Text, unescaped};
+pub use crate::tags::{Tag, Tags, tags};
 
 /// The event holds.
 pub const OK: u8 = 0;
@@ -21,27 +24,76 @@ pub const BAD_UTF8: u8 = 4;
 /// The largest `created_at`: above it JavaScript loses whole seconds.
 pub const MAX_CREATED_AT: u64 = 1 << 53;
 
-/// An event whose form holds.
-#[derive(Clone, Copy, Debug)]
-struct Parsed {
-    id: [u8; 32],
-    pubkey: [u8; 32],
-    created_at: u64,
-    kind: u16,
-    tags: Text,
-    content: Text,
-    signature: [u8; 64],
+/// An event whose form holds. Positions are those of the text that was scanned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scanned {
+    /// What the event says its id is.
+    pub id: [u8; 32],
+    /// The x-only public key, which may be none of the curve.
+    pub pubkey: [u8; 32],
+    /// Seconds; `MAX_CREATED_AT` at most.
+    pub created_at: u64,
+    /// The kind.
+    pub kind: u16,
+    /// The array of tags, with its brackets.
+    pub tags: Text,
+    /// The content, without its quotes.
+    pub content: Text,
+    /// The signature, which nobody has checked yet.
+    pub signature: [u8; 64],
+    /// Start and end of the event's JSON object.
+    pub object: (usize, usize),
+    /// The subscription of an `EVENT` frame that names one.
+    pub subscription: Option<Text>,
 }
 
-fn parse(text: &[u8]) -> Option<Parsed> {
+/// Reads an event object, or a whole frame `["EVENT",{...}]` or `["EVENT","subscription",{...}]`: `BAD_UTF8` or `SYNTAX`
+/// unless the text is UTF-8 and nothing but that, and the event has exactly the seven fields of NIP-01, once each. The
+/// id and the signature are not checked.
+pub fn scan(text: &[u8]) -> Result<Scanned, u8> {
+    if simdutf8::basic::from_utf8(text).is_err() {
+        return Err(BAD_UTF8);
+    }
+    frame(text).ok_or(SYNTAX)
+}
+
+fn frame(text: &[u8]) -> Option<Scanned> {
     let mut reader = Reader::new(text);
+    let mut subscription = None;
+    reader.space();
+    let framed = reader.byte(b'[').is_some();
+    if framed {
+        reader.space();
+        let name = reader.string()?;
+        if *unescaped(text, name) != *b"EVENT" {
+            return None;
+        }
+        reader.mark(b',')?;
+        reader.space();
+        if text.get(reader.at) == Some(&b'"') {
+            subscription = Some(reader.string()?);
+            reader.mark(b',')?;
+            reader.space();
+        }
+    }
+    let mut event = object(&mut reader)?;
+    event.subscription = subscription;
+    if framed {
+        reader.mark(b']')?;
+    }
+    reader.space();
+    (reader.at == text.len()).then_some(event)
+}
+
+fn object(reader: &mut Reader<'_>) -> Option<Scanned> {
+    let start = reader.at;
     let (mut id, mut pubkey, mut created_at, mut kind) = (None, None, None, None);
     let (mut tags, mut content, mut signature) = (None, None, None);
-    reader.mark(b'{')?;
+    reader.byte(b'{')?;
     loop {
         reader.space();
         let key = reader.string()?;
-        let key = reader.unescaped(key)?;
+        let key = unescaped(reader.text, key);
         reader.mark(b':')?;
         reader.space();
         // A name that comes twice means two things to two readers: refused.
@@ -65,11 +117,7 @@ fn parse(text: &[u8]) -> Option<Parsed> {
         reader.byte(b'}')?;
         break;
     }
-    reader.space();
-    if reader.at != text.len() {
-        return None;
-    }
-    Some(Parsed {
+    Some(Scanned {
         id: id?,
         pubkey: pubkey?,
         created_at: created_at?,
@@ -77,43 +125,65 @@ fn parse(text: &[u8]) -> Option<Parsed> {
         tags: tags?,
         content: content?,
         signature: signature?,
+        object: (start, reader.at),
+        subscription: None,
     })
 }
 
-fn canonical(text: &[u8], event: &Parsed, out: &mut Vec<u8>) -> Option<()> {
+fn canonical(text: &[u8], event: &Scanned, out: &mut Vec<u8>) {
     let mut pubkey = [0; 64];
-    faster_hex::hex_encode(&event.pubkey, &mut pubkey).ok()?;
+    let _ = faster_hex::hex_encode(&event.pubkey, &mut pubkey); // it has the room
     canonical::head(&pubkey, event.created_at, event.kind, out);
-    let tags = &text[event.tags.start..event.tags.end];
+    let tags = event.tags.of(text);
     if event.tags.canonical {
-        out.extend_from_slice(tags)
+        out.extend_from_slice(tags);
     } else {
-        canonical::rewrite(tags, out)?
+        canonical::rewrite(tags, out);
     }
     out.push(b',');
     let content = &text[event.content.start - 1..event.content.end + 1]; // with its quotes
     if event.content.canonical {
-        out.extend_from_slice(content)
+        out.extend_from_slice(content);
     } else {
-        canonical::rewrite(content, out)?
+        canonical::rewrite(content, out);
     }
     out.push(b']');
-    Some(())
 }
 
-/// One code for one JSON event object. `buffer` is working space, kept between calls.
+/// The NIP-01 id of what was scanned. `buffer` is working space, kept between calls.
+#[must_use]
+pub fn id_of(text: &[u8], event: &Scanned, buffer: &mut Vec<u8>) -> [u8; 32] {
+    canonical(text, event, buffer);
+    Sha256::digest(&buffer[..]).into()
+}
+
+/// Form and id of one event or frame, not its signature.
+fn check_id(text: &[u8], buffer: &mut Vec<u8>) -> Result<Scanned, u8> {
+    let event = scan(text)?;
+    if id_of(text, &event, buffer) == event.id { Ok(event) } else { Err(BAD_ID) }
+}
+
+/// Form and id of each event or frame, not its signature.
+#[must_use]
+pub fn check_ids<T: AsRef<[u8]>>(texts: &[T]) -> Vec<Result<Scanned, u8>> {
+    let mut buffer = Vec::with_capacity(4096);
+    texts.iter().map(|text| check_id(text.as_ref(), &mut buffer)).collect()
+}
+
+/// One code for the form and id of each event or frame, not its signature.
+#[must_use]
+pub fn id_codes<T: AsRef<[u8]>>(texts: &[T]) -> Vec<u8> {
+    let mut buffer = Vec::with_capacity(4096);
+    texts.iter().map(|text| check_id(text.as_ref(), &mut buffer).err().unwrap_or(OK)).collect()
+}
+
+/// One code for one event or frame, the signature checked too. `buffer` is working space, kept between calls.
 pub fn check(text: &[u8], buffer: &mut Vec<u8>) -> u8 {
-    if simdutf8::basic::from_utf8(text).is_err() {
-        return BAD_UTF8;
+    match check_id(text, buffer) {
+        Err(code) => code,
+        Ok(event) if keys::verify(event.pubkey, event.signature, &event.id) => OK,
+        Ok(_) => BAD_SIGNATURE,
     }
-    let Some(event) = parse(text) else { return SYNTAX };
-    if canonical(text, &event, buffer).is_none() {
-        return SYNTAX;
-    }
-    if Sha256::digest(&buffer[..])[..] != event.id {
-        return BAD_ID;
-    }
-    if keys::verify(event.pubkey, event.signature, &event.id) { OK } else { BAD_SIGNATURE }
 }
 
 /// One code for each event.

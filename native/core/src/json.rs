@@ -3,13 +3,24 @@
 
 use std::borrow::Cow;
 
-/// A string as it stands in the text: what is between the quotes.
-#[derive(Clone, Copy, Default, Debug)]
-pub(crate) struct Text {
+/// Where a value stands in the text, in bytes: a string without its quotes, or an array with its brackets.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub struct Text {
+    /// Its first byte.
     pub start: usize,
+    /// The byte after its last.
     pub end: usize,
-    /// No escape in it that NIP-01 would write differently.
+    /// NIP-01 would write it the same: no other escape, no white space.
     pub canonical: bool,
+}
+
+impl Text {
+    /// The value as it stands there.
+    #[must_use]
+    #[inline]
+    pub fn of<'a>(&self, text: &'a [u8]) -> &'a [u8] {
+        &text[self.start..self.end]
+    }
 }
 
 /// The next `"`, `\` or control character at or after `i`; the length if there is none.
@@ -88,7 +99,7 @@ impl<'a> Reader<'a> {
         self.byte(c)
     }
 
-    /// A string, whose surrogate escapes are not looked at yet (`unescape` does).
+    /// A string.
     #[inline(always)]
     pub(crate) fn string(&mut self) -> Option<Text> {
         self.byte(b'"')?;
@@ -107,9 +118,9 @@ impl<'a> Reader<'a> {
                         canonical = false;
                         i += 2;
                     }
-                    b'u' if self.text.get(i + 2..i + 6)?.iter().all(u8::is_ascii_hexdigit) => {
+                    b'u' => {
                         canonical = false;
-                        i += 6;
+                        i += escaped(&self.text[i..])?.1;
                     }
                     _ => return None,
                 },
@@ -117,12 +128,6 @@ impl<'a> Reader<'a> {
             }
             i = special(self.text, i);
         }
-    }
-
-    /// What a string says, without its escapes.
-    pub(crate) fn unescaped(&self, text: Text) -> Option<Cow<'a, [u8]>> {
-        let raw = &self.text[text.start..text.end];
-        if memchr::memchr(b'\\', raw).is_none() { Some(Cow::Borrowed(raw)) } else { unescape(raw).map(Cow::Owned) }
     }
 
     /// An unsigned integer without sign, fraction, exponent or leading zero.
@@ -141,7 +146,7 @@ impl<'a> Reader<'a> {
     /// A string of 2·N lower-case hexadecimal digits.
     pub(crate) fn hex<const N: usize>(&mut self) -> Option<[u8; N]> {
         let text = self.string()?;
-        let digits = self.unescaped(text)?;
+        let digits = unescaped(self.text, text);
         let mut bytes = [0; N];
         if digits.len() != 2 * N || digits.iter().any(u8::is_ascii_uppercase) {
             return None;
@@ -190,40 +195,59 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A string without its escapes; None for half of a surrogate pair, which no UTF-8 text can hold.
-pub(crate) fn unescape(s: &[u8]) -> Option<Vec<u8>> {
-    let unit = |at: usize| u32::from_str_radix(std::str::from_utf8(s.get(at..at + 4)?).ok()?, 16).ok();
+/// What a string says, without its escapes: UTF-8 if `raw` is. `text` is where a reader found it in `raw`.
+#[must_use]
+pub fn unescaped(raw: &[u8], text: Text) -> Cow<'_, [u8]> {
+    let raw = text.of(raw);
+    match memchr::memchr(b'\\', raw) {
+        None => Cow::Borrowed(raw),
+        Some(first) => Cow::Owned(unescape(raw, first)),
+    }
+}
+
+/// The character of `\uXXXX` at the start of `s`, or of two of them that are a surrogate pair, and the bytes it takes.
+/// None for anything else, half of a pair too, which no UTF-8 text can hold.
+fn escaped(s: &[u8]) -> Option<(char, usize)> {
+    let high = unit(s)?;
+    if !(0xD800..0xDC00).contains(&high) {
+        return Some((char::from_u32(high)?, 6));
+    }
+    let low = unit(s.get(6..)?)?;
+    if !(0xDC00..0xE000).contains(&low) {
+        return None;
+    }
+    Some((char::from_u32(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))?, 12))
+}
+
+/// The UTF-16 code unit of `\uXXXX` at the start of `s`.
+fn unit(s: &[u8]) -> Option<u32> {
+    let digits = s.strip_prefix(b"\\u")?.get(..4)?;
+    digits.iter().try_fold(0, |value, &digit| Some(value << 4 | char::from(digit).to_digit(16)?))
+}
+
+/// `s` without its escapes, the first of which stands at `at`.
+fn unescape(s: &[u8], mut at: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(s.len());
-    let mut i = 0;
-    while i < s.len() {
-        if s[i] != b'\\' {
-            let end = memchr::memchr(b'\\', &s[i..]).map_or(s.len(), |k| i + k);
-            out.extend_from_slice(&s[i..end]);
-            i = end;
-            continue;
-        }
-        match *s.get(i + 1)? {
+    out.extend_from_slice(&s[..at]);
+    while let Some(&c) = s.get(at + 1) {
+        at += 2;
+        match c {
             b'n' => out.push(b'\n'),
             b'r' => out.push(b'\r'),
             b't' => out.push(b'\t'),
             b'b' => out.push(8),
             b'f' => out.push(12),
             b'u' => {
-                let mut code = unit(i + 2)?;
-                if (0xD800..0xDC00).contains(&code) {
-                    let low = if s.get(i + 6..i + 8)? == b"\\u" { unit(i + 8)? } else { return None };
-                    if !(0xDC00..0xE000).contains(&low) {
-                        return None;
-                    }
-                    code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
-                    i += 6;
-                }
-                out.extend_from_slice(char::from_u32(code)?.encode_utf8(&mut [0; 4]).as_bytes());
-                i += 4;
+                // What a reader let pass has no other.
+                let (character, length) = escaped(&s[at - 2..]).unwrap_or((char::REPLACEMENT_CHARACTER, 2));
+                out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                at += length - 2;
             }
             c => out.push(c),
         }
-        i += 2;
+        let end = memchr::memchr(b'\\', &s[at..]).map_or(s.len(), |k| at + k);
+        out.extend_from_slice(&s[at..end]);
+        at = end;
     }
-    Some(out)
+    out
 }

@@ -10,5 +10,6 @@ mod json;
 pub mod keys;
 pub mod nip44;
 pub mod seal;
+mod tags;
 
 pub use error::Error;

@@ -1,6 +1,9 @@
 //! Events through the public face of the core: what `cargo test` alone can say without Python.
 
-use pylon_core::event::{BAD_ID, BAD_SIGNATURE, BAD_UTF8, Canonical, OK, SYNTAX, check, check_all};
+use pylon_core::event::{
+    BAD_ID, BAD_SIGNATURE, BAD_UTF8, Canonical, OK, SYNTAX, check, check_all, check_ids, id_codes, id_of, scan, tags,
+    unescaped,
+};
 use pylon_core::keys::{Signer, public_key, verify};
 use pylon_core::{Error, bip32, bolt11, nip44, seal};
 
@@ -35,6 +38,37 @@ fn checks_events() {
     let codes = check_all(&[&*good, &loose, &half, &other, &unsigned, "", "{}"]);
     assert_eq!(codes, [OK, OK, SYNTAX, BAD_ID, BAD_SIGNATURE, SYNTAX, SYNTAX]);
     assert_eq!(check(b"\xff", &mut Vec::new()), BAD_UTF8);
+}
+
+/// A whole frame is taken as its event is; nothing else may stand in it.
+#[test]
+fn scans_frames() {
+    let event = signed("a", "\\u0061");
+    let text = format!(r#" [ "EVENT" , "s\u0075b" , {event} ] "#);
+    let scanned = scan(text.as_bytes()).expect("a frame");
+    assert_eq!(&text[scanned.object.0..scanned.object.1], event);
+    assert_eq!(*unescaped(text.as_bytes(), scanned.subscription.expect("a subscription")), *b"sub");
+    assert_eq!(*unescaped(text.as_bytes(), scanned.content), *b"a");
+    assert_eq!((scanned.created_at, scanned.kind, scanned.content.canonical), (1, 1, false));
+    assert_eq!(id_of(text.as_bytes(), &scanned, &mut Vec::new()), scanned.id);
+    let tags: Vec<Vec<_>> = tags(scanned.tags.of(text.as_bytes()))
+        .map(|tag| tag.map(|value| unescaped(scanned.tags.of(text.as_bytes()), value).into_owned()).collect())
+        .collect();
+    assert_eq!(tags, [vec![b"p".to_vec(), b"a\"b".to_vec()], vec![]]);
+    let bare = format!(r#"["EVENT",{event}]"#);
+    assert_eq!(check_ids(&[&bare])[0].map(|scanned| scanned.subscription), Ok(None));
+    let others = [
+        format!(r#"["EVENT",1,{event}]"#),
+        format!(r#"["EVENT","a","b",{event}]"#),
+        format!(r#"["EVENT",{event},"a"]"#),
+        format!(r#"["EVENT",{event},]"#),
+        format!(r#"["event",{event}]"#),
+        format!(r#"["EVENT",{event}"#),
+        format!(r#"["EVENT",{event}]]"#),
+        format!(r#"[{event}]"#),
+        r#"["EVENT","a"]"#.to_owned(),
+    ];
+    assert_eq!(id_codes(&others), [SYNTAX; 9]);
 }
 
 /// Any cut of an event, at any byte, has a code and no panic.
