@@ -1,14 +1,14 @@
 //! The Python face of `pylon-core`: module `pylon._native.core`, described in `pylon/_native/core.pyi`. Bytes in, bytes
 //! out; every error of the core becomes one `ValueError`.
 
+mod event_id;
 mod invoice;
 
 use pylon_core::{Error, bip32, chunk, error, event, keys, nip44, seal};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
-use std::cell::RefCell;
+use pyo3::types::{PyBytes, PyList};
 
 pub(crate) type Result<T> = std::result::Result<T, Fault>;
 
@@ -40,7 +40,7 @@ impl From<Fault> for PyErr {
 }
 
 /// A Python integer; one that does not fit is a wrong value, not an overflow.
-fn integer(value: &Bound<'_, PyAny>, what: &'static str) -> Result<i64> {
+pub(crate) fn integer(value: &Bound<'_, PyAny>, what: &'static str) -> Result<i64> {
     value.extract::<i64>().map_err(|error| {
         if error.is_instance_of::<pyo3::exceptions::PyOverflowError>(value.py()) {
             Fault::Core(Error::Event(what))
@@ -48,52 +48,6 @@ fn integer(value: &Bound<'_, PyAny>, what: &'static str) -> Result<i64> {
             Fault::Python(error)
         }
     })
-}
-
-/// Calls `f` with each item; lists and tuples without making an iterator.
-fn each<'py>(items: &Bound<'py, PyAny>, mut f: impl FnMut(&Bound<'py, PyAny>) -> Result<()>) -> Result<()> {
-    if let Ok(list) = items.cast::<PyList>() {
-        list.iter().try_for_each(|item| f(&item))
-    } else if let Ok(tuple) = items.cast::<PyTuple>() {
-        tuple.iter_borrowed().try_for_each(|item| f(&item))
-    } else if items.is_instance_of::<PyString>() {
-        // A string is a sequence of strings, and never meant as one.
-        Err(Fault::Python(PyTypeError::new_err("tags are a sequence of sequences of strings")))
-    } else {
-        items.try_iter()?.try_for_each(|item| f(&item?))
-    }
-}
-
-#[pyfunction]
-#[pyo3(signature = (pubkey, created_at, kind, tags, content, /))]
-fn event_id<'py>(
-    py: Python<'py>,
-    pubkey: &str,
-    created_at: &Bound<'py, PyAny>,
-    kind: &Bound<'py, PyAny>,
-    tags: &Bound<'py, PyAny>,
-    content: &str,
-) -> Result<Bound<'py, PyBytes>> {
-    thread_local! {
-        static BUFFER: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(4096));
-    }
-    let created_at = integer(created_at, "the created_at of an event is 0 at least and 2^53 at most")?;
-    let kind = integer(kind, "the kind of an event is 0 at least and 65535 at most")?;
-    // Taken out while in use: iterating `tags` may run Python code that comes here again.
-    let mut buffer = BUFFER.take();
-    let mut canonical = event::Canonical::new(&mut buffer, pubkey, created_at, kind)?;
-    each(tags, |tag| {
-        canonical.tag();
-        each(tag, |value| {
-            canonical.value(value.cast::<PyString>().map_err(PyErr::from)?.to_str()?);
-            Ok(())
-        })
-    })?;
-    let id = canonical.id(content);
-    if buffer.capacity() <= 1 << 20 {
-        BUFFER.set(buffer);
-    }
-    Ok(PyBytes::new(py, &id))
 }
 
 #[pyfunction]
@@ -210,12 +164,14 @@ fn chunk_spans(py: Python<'_>, text: &[u8], max_bytes: &Bound<'_, PyAny>) -> Res
 #[pymodule]
 mod core {
     #[pymodule_export]
+    use super::event_id::event_id;
+    #[pymodule_export]
     use super::invoice::{Bolt11, bolt11_decode, bolt11_encode};
     use super::{Bound, PyModule, PyModuleMethods, PyResult, event};
     #[pymodule_export]
     use super::{
-        Signer, bip32_derive, check_events, chunk_spans, event_id, nip44_conversation_key, nip44_decrypt,
-        nip44_encrypt, public_key, seal_, unseal, verify,
+        Signer, bip32_derive, check_events, chunk_spans, nip44_conversation_key, nip44_decrypt, nip44_encrypt,
+        public_key, seal_, unseal, verify,
     };
 
     #[pymodule_init]
