@@ -28,6 +28,7 @@ from pylon._native.core import (
     OK,
     SYNTAX,
     Bolt11,
+    Seen,
     Signer,
     bip32_derive,
     bolt11_decode,
@@ -45,7 +46,7 @@ from pylon._native.core import (
 )
 
 __all__ = [
-    "BAD_ID", "BAD_SIGNATURE", "BAD_UTF8", "BUILD_PROFILE", "OK", "SYNTAX", "Bolt11", "Signer", "bip32_derive", "bolt11_decode",
+    "BAD_ID", "BAD_SIGNATURE", "BAD_UTF8", "BUILD_PROFILE", "OK", "SYNTAX", "Bolt11", "Seen", "Signer", "bip32_derive", "bolt11_decode",
     "bolt11_encode", "check_events", "chunk_spans", "core", "event_id", "nip44_conversation_key", "nip44_decrypt", "nip44_encrypt",
     "public_key", "seal", "unseal", "verify",
 ]

@@ -39,6 +39,22 @@ class Signer:
     def sign(self, message: bytes, aux: bytes | None = None, /) -> bytes:
         """64 bytes; `aux` is the auxiliary randomness of BIP-340 (32 bytes), fresh from the system when None."""
 
+@final
+class Seen:
+    """What was verified (whole id and whole signature) and what was delivered (a scope and a whole id), in room taken at once.
+
+    Of either at least the last `capacity` entries and at most twice as many are remembered, 328 bytes of room for each of `capacity`;
+    ValueError outside 1 to 2^24. `check_events` asks and fills it; several threads may.
+    """
+
+    def __new__(cls, capacity: int, /) -> Seen: ...
+    @property
+    def verified(self) -> int:
+        """How many verified events are remembered."""
+    @property
+    def delivered(self) -> int:
+        """How many deliveries are remembered."""
+
 def nip44_conversation_key(secret: bytes, pubkey: bytes, /) -> bytes:
     """NIP-44 v2: 32 bytes from our secret key and their x-only public key. ValueError for a key that is not on the curve."""
 

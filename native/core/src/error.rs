@@ -28,6 +28,10 @@ pub enum Error {
     Decrypt,
     /// A text that cannot be cut, or not so small.
     Text(&'static str),
+    /// A cache of a size that cannot be had.
+    Seen(&'static str),
+    /// A filter that no event could be asked for by.
+    Filter(&'static str),
     /// An invoice that BOLT11 forbids.
     Invoice(String),
     /// The system has no randomness to give.
@@ -41,7 +45,7 @@ impl fmt::Display for Error {
             Error::SecretKey => f.write_str("the secret key is outside 1..n-1"),
             Error::PublicKey => f.write_str("the public key is not on the curve"),
             Error::Path(why) => write!(f, "not a derivation path: {why}"),
-            Error::Event(why) | Error::Text(why) => f.write_str(why),
+            Error::Event(why) | Error::Text(why) | Error::Filter(why) | Error::Seen(why) => f.write_str(why),
             Error::Plaintext => f.write_str("a plaintext must have 1 byte at least and 2^32-1 bytes at most"),
             Error::Decrypt => f.write_str("cannot decrypt"),
             Error::Invoice(why) => write!(f, "not a payable BOLT11 invoice: {why}"),

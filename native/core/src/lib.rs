@@ -6,10 +6,12 @@ mod canonical;
 pub mod chunk;
 pub mod error;
 pub mod event;
+mod hash;
 mod json;
 pub mod keys;
 pub mod nip44;
 pub mod seal;
+pub mod seen;
 mod tags;
 
 pub use error::Error;

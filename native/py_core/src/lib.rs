@@ -3,6 +3,7 @@
 
 mod event_id;
 mod invoice;
+mod seen;
 
 use pylon_core::{Error, bip32, chunk, error, event, keys, nip44, seal};
 use pyo3::exceptions::PyValueError;
@@ -167,6 +168,8 @@ mod core {
     use super::event_id::event_id;
     #[pymodule_export]
     use super::invoice::{Bolt11, bolt11_decode, bolt11_encode};
+    #[pymodule_export]
+    use super::seen::Seen;
     use super::{Bound, PyModule, PyModuleMethods, PyResult, event};
     #[pymodule_export]
     use super::{

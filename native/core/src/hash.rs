@@ -1,0 +1,85 @@
+//! A keyed hash for tables whose keys strangers choose: without the secret nobody can pick values that collide.
+
+use crate::error::{self, Error};
+
+/// The secret of one table, fresh from the system.
+pub(crate) struct Secret([u64; 3]);
+
+impl Secret {
+    pub(crate) fn new() -> Result<Self, Error> {
+        let bytes: [u8; 24] = error::random()?;
+        let word = |n: usize| word(&bytes[8 * n..]);
+        Ok(Self([word(0), word(1), word(2)]))
+    }
+
+    /// The hash of a value in one of 256 rooms. Values must still be compared: two may have one hash.
+    ///
+    /// Folded 64 x 64 multiplications as in wyhash (Wang Yi, https://github.com/wangyi-fudan/wyhash), 16 bytes a step; what is
+    /// multiplied is hidden by the secret.
+    #[inline]
+    pub(crate) fn hash(&self, room: u8, value: &[u8]) -> u64 {
+        let [start, left, right] = self.0;
+        // Multiplied before the value comes, so that no byte of the value can stand for another length or room.
+        let mut state = fold(start ^ ((value.len() as u64) << 8 | u64::from(room)), right);
+        let mut rest = value;
+        while rest.len() > 16 {
+            state = fold(word(rest) ^ left, word(&rest[8..]) ^ state);
+            rest = &rest[16..];
+        }
+        let mut last = [0; 16];
+        last[..rest.len()].copy_from_slice(rest);
+        state = fold(word(&last) ^ left, word(&last[8..]) ^ state);
+        fold(state ^ right, left)
+    }
+}
+
+/// The first eight bytes.
+#[inline(always)]
+fn word(bytes: &[u8]) -> u64 {
+    let mut first = [0; 8];
+    first.copy_from_slice(&bytes[..8]);
+    u64::from_le_bytes(first)
+}
+
+#[inline(always)]
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    product as u64 ^ (product >> 64) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    /// Values that differ in one bit, in their length or in their room have different hashes, and every bit of them is used.
+    #[test]
+    fn spreads() {
+        let secret = Secret::new().expect("randomness");
+        let (mut hashes, mut all, mut any) = (HashSet::new(), u64::MAX, 0);
+        let mut count = 0;
+        for length in 0..=70 {
+            for bit in 0..8 * length {
+                let mut value = vec![0; length];
+                value[bit / 8] |= 1 << (bit % 8);
+                let hash = secret.hash(0, &value);
+                (all, any, count) = (all & hash, any | hash, count + 1);
+                hashes.insert(hash);
+            }
+            for room in 0..=255 {
+                hashes.insert(secret.hash(room, &vec![0; length]));
+                count += 1;
+            }
+        }
+        assert_eq!(hashes.len(), count);
+        assert_eq!((all, any), (0, u64::MAX));
+    }
+
+    /// Two tables do not agree about a value.
+    #[test]
+    fn is_keyed() {
+        let (one, two) = (Secret::new().expect("randomness"), Secret::new().expect("randomness"));
+        assert_eq!(one.hash(1, b"value"), one.hash(1, b"value"));
+        assert_ne!(one.hash(1, b"value"), two.hash(1, b"value"));
+    }
+}
