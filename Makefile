@@ -35,8 +35,10 @@ check: native
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo test --quiet -p pylon-core --locked
 
+# Ratios to references in one table, also in build/bench.md; fails where one stays above its gate.
 bench: native
-	$(BIN)/python -m pytest benches -q --benchmark-enable --benchmark-json=build/bench.json
+	mkdir -p build
+	$(BIN)/python -m pytest benches -q --benchmark-enable --benchmark-quiet --benchmark-max-time=0.1 --benchmark-json=build/bench.json
 
 mutants: native
 	$(BIN)/python tests/mutants/run.py

@@ -9,8 +9,6 @@ temporary folder.
 from __future__ import annotations
 
 import asyncio
-import gc
-import statistics
 import time
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
@@ -21,7 +19,8 @@ import uvloop
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_connect, ws_create_server
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benches.conftest import RATIOS
+from benches.abba import Side, ratio
+from benches.conftest import Judge
 from pylon._native import Signer
 from pylon.config import NexusConfig
 from pylon.nexus.server import Server, serve
@@ -83,6 +82,7 @@ class Place:
     def __init__(self, folder: Path) -> None:
         self.loop = uvloop.new_event_loop()
         self.number = 0
+        self.lines: list[Line] = []
         self.server, self.relay, self.echo = self.run(self._start(folder))
 
     def run(self, main: Coroutine[None, None, T]) -> T:
@@ -103,6 +103,7 @@ class Place:
         transport, listener = await ws_connect(Counter, url)
         assert isinstance(listener, Counter)
         line = Line(transport, listener)
+        self.lines.append(line)
         if auth:
             challenge = (await listener.first).decode().split('"')[3]
             await line.ask([b'["AUTH",' + encode(sign(auth_draft(url, challenge, int(time.time())), ALICE)) + b"]"], 1)
@@ -116,9 +117,9 @@ class Place:
 
     def close(self) -> None:
         """End everything."""
+        for line in self.lines:
+            line.transport.disconnect()
         self.run(self.server.aclose())
-        self.relay.transport.disconnect()
-        self.echo.transport.disconnect()
         self._echo_server.close()
         self.run(asyncio.sleep(0.01))
         self.loop.close()
@@ -141,68 +142,58 @@ class Work(NamedTuple):
 
 
 def measure(
-    benchmark: BenchmarkFixture, request: pytest.FixtureRequest, place: Place, unit: str, per_slice: int, ours: list[Work], echo: list[Work]
+    benchmark: BenchmarkFixture, judge: Judge, place: Place, path: str, per_slice: int, ours: list[Work], echo: list[Work]
 ) -> None:
-    """Compare the slices of `ours` with those of `echo`, in quartets, per unit of work."""
-    relay_slices, echo_slices = iter(ours), iter(echo)
+    """Compare the slices of `ours` with those of `echo`, per unit of work."""
 
-    def spend(work: Work) -> int:
-        start = time.process_time_ns()
-        place.run(work.line.ask(work.texts, work.answers))
-        return time.process_time_ns() - start
+    def side(slices: list[Work]) -> Side:
+        """CPU time of the whole process; each slice once."""
+        left = iter(slices)
 
-    benchmark.pedantic(lambda: spend(next(relay_slices)), rounds=1)  # type: ignore[no-untyped-call]  # the package leaves it untyped
-    spend(next(echo_slices))
-    if benchmark.disabled:
-        return
-    ratios: list[float] = []
-    best = [float("inf"), float("inf")]
-    gc.disable()
-    try:
-        for _ in range(QUARTETS):
-            first, second = spend(next(relay_slices)), spend(next(echo_slices))
-            third, fourth = spend(next(echo_slices)), spend(next(relay_slices))
-            ratios.append((first + fourth) / (second + third))
-            best = [min(best[0], first, fourth), min(best[1], second, third)]
-    finally:
-        gc.enable()
-    value = statistics.median(ratios)
-    us = [nanoseconds / per_slice / 1000 for nanoseconds in best]
-    benchmark.extra_info |= {"unit": unit, "reference": "bare picows echo", "ratio": round(value, 3), "reference_us": us[1]}
-    line = f"{unit:48} {value:7.3f}   {us[0]:10.2f} us   {us[1]:10.2f} us   bare picows echo of as many messages"
-    request.config.stash.setdefault(RATIOS, []).append(line)
+        def spend() -> int:
+            work = next(left)
+            start = time.process_time_ns()
+            place.run(work.line.ask(work.texts, work.answers))
+            return time.process_time_ns() - start
+
+        return Side(spend, per_slice)
+
+    candidate, reference = side(ours), side(echo)
+    reference.spend()
+    benchmark.pedantic(candidate.spend, rounds=1)  # type: ignore[no-untyped-call]  # the package leaves it untyped
+    judge(f"nexus: {path}", "bare picows echo of as many frames", lambda times: ratio(candidate, reference, quartets=QUARTETS))
 
 
 def slices(benchmark: BenchmarkFixture) -> int:
     """How many slices a side needs."""
-    return 1 if benchmark.disabled else 2 * QUARTETS + 1
+    return 1 if benchmark.disabled else 2 * QUARTETS + 2
 
 
-def test_ingest(place: Place, benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> None:
+def test_ingest(place: Place, benchmark: BenchmarkFixture, judge: Judge) -> None:
     """One new event: verified, stored, on disk, OK."""
     texts = [place.events(BATCH) for _ in range(slices(benchmark))]
     ours = [Work(place.relay, batch, BATCH) for batch in texts]
-    measure(benchmark, request, place, "nexus: take a new event", BATCH, ours, [Work(place.echo, batch, BATCH) for batch in texts])
+    measure(benchmark, judge, place, "take a new event", BATCH, ours, [Work(place.echo, batch, BATCH) for batch in texts])
 
 
-def test_duplicates(place: Place, benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> None:
+def test_duplicates(place: Place, benchmark: BenchmarkFixture, judge: Judge) -> None:
     """One event that is stored already, byte for byte."""
     texts = place.events(BATCH)
     place.run(place.relay.ask(texts, BATCH))
     ours = [Work(place.relay, texts, BATCH)] * slices(benchmark)
-    measure(benchmark, request, place, "nexus: answer a duplicate", BATCH, ours, [Work(place.echo, texts, BATCH)] * slices(benchmark))
+    measure(benchmark, judge, place, "answer a duplicate", BATCH, ours, [Work(place.echo, texts, BATCH)] * slices(benchmark))
 
 
-def test_fan_out(place: Place, benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> None:
+def test_fan_out(place: Place, benchmark: BenchmarkFixture, judge: Judge) -> None:
     """One delivery of an event that a hundred subscriptions of one connection want."""
     place.run(place.relay.ask([b'["REQ","s%d",{"kinds":[5050],"limit":0}]' % number for number in range(SUBSCRIBERS)], SUBSCRIBERS))
     texts = [place.events(10) for _ in range(slices(benchmark))]
     ours = [Work(place.relay, batch, 10 * SUBSCRIBERS + 10) for batch in texts]
     echo = [Work(place.echo, batch * SUBSCRIBERS, 10 * SUBSCRIBERS) for batch in texts]
-    measure(benchmark, request, place, "nexus: deliver to one of 100 subscriptions", 10 * SUBSCRIBERS, ours, echo)
+    measure(benchmark, judge, place, "deliver to one of 100 subscriptions", 10 * SUBSCRIBERS, ours, echo)
 
 
-def test_selective(place: Place, benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> None:
+def test_selective(place: Place, benchmark: BenchmarkFixture, judge: Judge) -> None:
     """One new event while ten thousand other filters wait for other keys: beside `take a new event`, this must not grow."""
 
     async def subscribe() -> None:
@@ -215,10 +206,10 @@ def test_selective(place: Place, benchmark: BenchmarkFixture, request: pytest.Fi
     texts = [place.events(BATCH, tags=(("p", "ab" * 32),)) for _ in range(slices(benchmark))]
     ours = [Work(place.relay, batch, BATCH) for batch in texts]
     echo = [Work(place.echo, batch, BATCH) for batch in texts]
-    measure(benchmark, request, place, "nexus: take a new event, 10,000 other filters", BATCH, ours, echo)
+    measure(benchmark, judge, place, "take a new event, 10,000 other filters", BATCH, ours, echo)
 
 
-def test_queries(place: Place, benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> None:
+def test_queries(place: Place, benchmark: BenchmarkFixture, judge: Judge) -> None:
     """One stored event of a REQ for the newest 100 of one `#p`, among 3,000."""
     stored = 20 if benchmark.disabled else 1000
     wanted = place.events(stored, tags=(("p", "ab" * 32),))
@@ -228,14 +219,14 @@ def test_queries(place: Place, benchmark: BenchmarkFixture, request: pytest.Fixt
     query = [b'["REQ","q",{"kinds":[5050],"#p":["%s"],"limit":100}]' % (b"ab" * 32)] * 10
     ours = [Work(place.relay, query, 10 * (count + 1))] * slices(benchmark)
     echo = [Work(place.echo, wanted[:count] * 10, 10 * count)] * slices(benchmark)
-    measure(benchmark, request, place, "nexus: serve one of 100 stored events", 10 * count, ours, echo)
+    measure(benchmark, judge, place, "serve one of 100 stored events", 10 * count, ours, echo)
 
 
-def test_query_by_id(place: Place, benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> None:
+def test_query_by_id(place: Place, benchmark: BenchmarkFixture, judge: Judge) -> None:
     """One REQ for one id: two frames back."""
     texts = place.events(BATCH)
     place.run(place.relay.ask(texts, BATCH))
     ids = [text.split(b'"id":"')[1][:64] for text in texts]
     queries = [b'["REQ","q",{"ids":["%s"]}]' % event_id for event_id in ids]
     ours = [Work(place.relay, queries, 2 * BATCH)] * slices(benchmark)
-    measure(benchmark, request, place, "nexus: find one event by id", BATCH, ours, [Work(place.echo, texts, BATCH)] * slices(benchmark))
+    measure(benchmark, judge, place, "find one event by id", BATCH, ours, [Work(place.echo, texts, BATCH)] * slices(benchmark))

@@ -1,0 +1,244 @@
+"""What the benches measure against: each reference written as plainly and as well as it can be with what is at hand.
+
+libsecp256k1 in C, msgspec + orjson + hashlib + coincurve for events, dicts for filters, chonkie-core for chunks. Nothing here is used
+by Pylon itself.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import json
+import platform
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import chonkie_core
+import coincurve
+import msgspec
+import orjson
+
+ROOT = Path(__file__).parents[1]
+
+# --- libsecp256k1, as the crate secp256k1-sys vendors it ---------------------------------------------------------------------------
+
+LOOP = """
+#include <stddef.h>
+#include "include/secp256k1_schnorrsig.h"
+int verify_all(size_t n, const unsigned char *keys, const unsigned char *signatures, const unsigned char *messages) {
+    const NAME(context) *context = NAME(context_static);
+    NAME(xonly_pubkey) key;
+    for (size_t i = 0; i < n; i++)
+        if (!NAME(xonly_pubkey_parse)(context, &key, keys + 32 * i) ||
+            !NAME(schnorrsig_verify)(context, signatures + 64 * i, messages + 32 * i, 32, &key)) return 0;
+    return 1;
+}
+"""
+"""Verifies n signatures in one call. The crate gives every public name a prefix of its own, which `NAME` adds."""
+SETTINGS = ("ENABLE_MODULE_EXTRAKEYS=1", "ENABLE_MODULE_SCHNORRSIG=1", "ECMULT_WINDOW_SIZE=15", "COMB_BLOCKS=43", "COMB_TEETH=6")
+"""The defaults of its own build."""
+
+
+def vendored() -> Path:
+    """The folder of libsecp256k1's sources, where cargo keeps them."""
+    command = ["cargo", "metadata", "--locked", "--format-version", "1", "--manifest-path", str(ROOT / "Cargo.toml")]
+    packages = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)["packages"]
+    found = [package for package in packages if package["name"] == "secp256k1-sys"]
+    newest = max(found, key=lambda package: tuple(map(int, package["version"].split("."))))
+    return Path(newest["manifest_path"]).parent / "depend" / "secp256k1"
+
+
+@cache
+def libsecp256k1() -> ctypes.CDLL:
+    """libsecp256k1 and LOOP, compiled with -O2 (gcc where it is installed) and, on x86-64, with its assembly; kept below build/."""
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        raise RuntimeError("the benches compile libsecp256k1 and need a C compiler: neither gcc nor cc is on PATH")
+    source = vendored()
+    header = (source / "include" / "secp256k1.h").read_text("utf-8")
+    prefix = re.search(r"\b(\w*secp256k1(?:_v\d+(?:_\d+)*)?_)context_static\b", header)
+    if prefix is None:
+        raise RuntimeError(f"{source} names its functions in a way that is not known")
+    defines = [*SETTINGS, f"NAME(name)={prefix[1]}##name", *(["USE_ASM_X86_64=1"] if platform.machine() in ("x86_64", "AMD64") else [])]
+    command = [compiler, "-O2", "-shared", "-fPIC", "-w", f"-I{source}", f"-I{source}/src", *(f"-D{define}" for define in defines)]
+    command += [str(source / "src" / name) for name in ("secp256k1.c", "precomputed_ecmult.c", "precomputed_ecmult_gen.c")]
+    about = subprocess.run([compiler, "--version"], check=True, capture_output=True, text=True).stdout
+    digest = hashlib.sha256("\0".join([about, LOOP, *command]).encode()).hexdigest()[:16]
+    library = ROOT / "build" / f"libsecp256k1-{digest}.so"
+    if not library.exists():
+        library.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+            loop, made = Path(folder) / "loop.c", Path(folder) / library.name
+            loop.write_text(LOOP)
+            subprocess.run([*command, str(loop), "-o", str(made)], check=True)
+            made.replace(library)
+    return ctypes.CDLL(str(library))
+
+
+def libsecp256k1_verify(keys: bytes, signatures: bytes, messages: bytes) -> bool:
+    """Whether all n signatures hold: n x 32, n x 64, n x 32 bytes; one call of C, which keeps nothing from one to the next."""
+    return bool(libsecp256k1().verify_all(ctypes.c_size_t(len(keys) // 32), keys, signatures, messages))
+
+
+def coincurve_verify(key: bytes, signature: bytes, message: bytes) -> bool:
+    """One BIP-340 signature."""
+    return coincurve.PublicKeyXOnly(key).verify(signature, message)
+
+
+# --- events: orjson, msgspec, hashlib, coincurve -----------------------------------------------------------------------------------
+
+Values = tuple[str, int, int, Sequence[Sequence[str]], str]
+"""pubkey, created_at, kind, tags, content."""
+
+
+class Wire(msgspec.Struct):
+    """An event."""
+
+    id: str
+    pubkey: str
+    created_at: int
+    kind: int
+    tags: list[list[str]]
+    content: str
+    sig: str
+
+
+class Delivery(msgspec.Struct, tag="EVENT", array_like=True):
+    """`["EVENT", sub, event]`."""
+
+    sub: str
+    event: Wire
+
+
+class Eose(msgspec.Struct, tag="EOSE", array_like=True):
+    """`["EOSE", sub]`."""
+
+    sub: str
+
+
+class Answer(msgspec.Struct, tag="OK", array_like=True):
+    """`["OK", id, accepted, message]`."""
+
+    id: str
+    accepted: bool
+    message: str = ""
+
+
+class Notice(msgspec.Struct, tag="NOTICE", array_like=True):
+    """`["NOTICE", message]`."""
+
+    message: str
+
+
+decode_event = msgspec.json.Decoder(Wire).decode
+decode_frame = msgspec.json.Decoder(Delivery | Eose | Answer | Notice).decode
+
+
+def event_id(pubkey: str, created_at: int, kind: int, tags: Sequence[Sequence[str]], content: str) -> bytes:
+    """The id by orjson and hashlib, 32 bytes."""
+    return hashlib.sha256(orjson.dumps((0, pubkey, created_at, kind, tags, content))).digest()
+
+
+def checked(frame: bytes, signatures: bool = True) -> Wire:
+    """The event of a frame whose id, and on demand whose signature, holds; else ValueError."""
+    message = decode_frame(frame)
+    if not isinstance(message, Delivery):
+        raise ValueError("no event")
+    event = message.event
+    identity = event_id(event.pubkey, event.created_at, event.kind, event.tags, event.content)
+    if identity.hex() != event.id:
+        raise ValueError("wrong id")
+    if signatures and not coincurve_verify(bytes.fromhex(event.pubkey), bytes.fromhex(event.sig), identity):
+        raise ValueError("wrong signature")
+    return event
+
+
+def signed_frame(key: coincurve.PrivateKey, values: Values, aux: bytes) -> bytes:
+    """`["EVENT", event]` by orjson, hashlib and coincurve."""
+    pubkey, created_at, kind, tags, content = values
+    identity = event_id(*values)
+    event = {
+        "id": identity.hex(), "pubkey": pubkey, "created_at": created_at, "kind": kind, "tags": tags, "content": content,
+        "sig": key.sign_schnorr(identity, aux).hex(),
+    }
+    return orjson.dumps(("EVENT", event))
+
+
+# --- filters: dicts ----------------------------------------------------------------------------------------------------------------
+
+
+class Wanted:
+    """A filter in JSON, its lists as sets."""
+
+    def __init__(self, key: int, fields: dict[str, Any]) -> None:
+        self.key = key
+        self.ids, self.authors, self.kinds = (frozenset(fields[name]) if name in fields else None for name in ("ids", "authors", "kinds"))
+        self.tags = [(name[1:], frozenset(values)) for name, values in fields.items() if name.startswith("#")]
+        self.since, self.until = fields.get("since", 0), fields.get("until", 1 << 63)
+
+    def matches(self, event: dict[str, Any]) -> bool:
+        """Every condition."""
+        return (
+            (self.ids is None or event["id"] in self.ids)
+            and (self.authors is None or event["pubkey"] in self.authors)
+            and (self.kinds is None or event["kind"] in self.kinds)
+            and self.since <= event["created_at"] <= self.until
+            and all(any(len(tag) > 1 and tag[0] == name and tag[1] in values for tag in event["tags"]) for name, values in self.tags)
+        )
+
+
+class DictIndex:
+    """Each filter stands under its most selective field (ids, else one #tag, authors, kinds, or with the rest); candidates are checked."""
+
+    def __init__(self, filters: Iterable[dict[str, Any]]) -> None:
+        self.ids: dict[str, list[Wanted]] = {}
+        self.tags: dict[tuple[str, str], list[Wanted]] = {}
+        self.authors: dict[str, list[Wanted]] = {}
+        self.kinds: dict[int, list[Wanted]] = {}
+        self.rest: list[Wanted] = []
+        for key, fields in enumerate(filters):
+            self.add(Wanted(key, fields))
+
+    def add(self, wanted: Wanted) -> None:
+        """Index it."""
+        if wanted.ids is not None:
+            for value in wanted.ids:
+                self.ids.setdefault(value, []).append(wanted)
+        elif wanted.tags:
+            name, values = wanted.tags[0]
+            for value in values:
+                self.tags.setdefault((name, value), []).append(wanted)
+        elif wanted.authors is not None:
+            for value in wanted.authors:
+                self.authors.setdefault(value, []).append(wanted)
+        elif wanted.kinds is not None:
+            for kind in wanted.kinds:
+                self.kinds.setdefault(kind, []).append(wanted)
+        else:
+            self.rest.append(wanted)
+
+    def match(self, event: dict[str, Any]) -> set[int]:
+        """The keys of the filters that want a decoded event."""
+        found = [wanted.key for wanted in self.ids.get(event["id"], ()) if wanted.matches(event)]
+        found += [wanted.key for wanted in self.authors.get(event["pubkey"], ()) if wanted.matches(event)]
+        found += [wanted.key for wanted in self.kinds.get(event["kind"], ()) if wanted.matches(event)]
+        found += [wanted.key for wanted in self.rest if wanted.matches(event)]
+        for tag in event["tags"]:
+            if len(tag) > 1:
+                found += [wanted.key for wanted in self.tags.get((tag[0], tag[1]), ()) if wanted.matches(event)]
+        return set(found)
+
+
+# --- texts -------------------------------------------------------------------------------------------------------------------------
+
+
+def chunk_offsets(text: bytes, most: int) -> list[tuple[int, int]]:
+    """Spans of at most `most` bytes by chonkie-core, which looks for four delimiters and does not mind where a character ends."""
+    spans: list[tuple[int, int]] = chonkie_core.chunk_offsets(text, size=most, delimiters=b"\n.?!")
+    return spans
