@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pylon/cargo-target
 
 .DEFAULT_GOAL := native
-.PHONY: native demo test check bench mutants docs wheel clean integration-backends
+.PHONY: native demo test check bench fuzz mutants docs wheel clean integration-backends
 
 $(READY): pyproject.toml
 	$(PY) -c "import sys; sys.exit('Pylon needs Python 3.11 or newer' if sys.version_info < (3, 11) else 0)"
@@ -32,6 +32,7 @@ check: native
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict
 	cargo fmt --all --check
+	cargo fmt --check --manifest-path native/fuzz/Cargo.toml
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo test --quiet -p pylon-core --locked
 
@@ -39,6 +40,10 @@ check: native
 bench: native
 	mkdir -p build
 	$(BIN)/python -m pytest benches -q --benchmark-enable --benchmark-quiet --benchmark-max-time=0.1 --benchmark-json=build/bench.json
+
+# With the address sanitizer, $FUZZ_SECONDS (30) a target; says so and does nothing where no nightly toolchain is.
+fuzz:
+	scripts/fuzz
 
 mutants: native
 	$(BIN)/python tests/mutants/run.py
