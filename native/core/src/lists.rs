@@ -1,0 +1,132 @@
+//! The lists of the filter index, found by field and value. Hashes are keyed and values compared whole, since strangers choose
+//! them.
+
+use crate::conditions::{FIELDS, Value};
+use crate::error::Error;
+use crate::hash::Secret;
+use crate::slab::Slab;
+use hashbrown::HashTable;
+use std::collections::BTreeMap;
+
+/// One filter in one list, with what decides most often.
+pub(crate) struct Entry {
+    pub(crate) key: u64,
+    pub(crate) since: u64,
+    /// The filter's number.
+    pub(crate) watch: u32,
+    /// Which of the filter's places this is.
+    pub(crate) place: u32,
+    /// Whether the filter has conditions besides its times and the field of the list.
+    pub(crate) more: bool,
+}
+
+/// Everything that stands under one value.
+pub(crate) struct List {
+    pub(crate) field: u8,
+    value: Value,
+    hash: u64,
+    /// Filters without `until`, in no order.
+    pub(crate) lasting: Vec<Entry>,
+    /// Filters with it, by `until` and number.
+    pub(crate) ending: BTreeMap<(u64, u32), Entry>,
+}
+
+impl List {
+    pub(crate) fn len(&self) -> usize {
+        self.lasting.len() + self.ending.len()
+    }
+}
+
+/// All lists, each under a number.
+pub(crate) struct Lists {
+    secret: Secret,
+    lists: Slab<List>,
+    table: HashTable<u32>,
+    /// How many lists each field has: most events have tags that nobody asks for.
+    watched: [u32; FIELDS],
+}
+
+impl Lists {
+    pub(crate) fn new() -> Result<Self, Error> {
+        Ok(Self { secret: Secret::new()?, lists: Slab::new(), table: HashTable::new(), watched: [0; FIELDS] })
+    }
+
+    /// The number of the list of a value, if anything stands there.
+    #[inline]
+    pub(crate) fn find(&self, field: u8, value: &[u8]) -> Option<u32> {
+        if self.watched[usize::from(field)] == 0 {
+            return None;
+        }
+        self.find_hashed(self.secret.hash(field, value), field, value)
+    }
+
+    #[inline]
+    fn find_hashed(&self, hash: u64, field: u8, value: &[u8]) -> Option<u32> {
+        let is_it =
+            |&number: &u32| self.lists.get(number).is_some_and(|list| list.field == field && *list.value == *value);
+        self.table.find(hash, is_it).copied()
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, number: u32) -> Option<&List> {
+        self.lists.get(number)
+    }
+
+    pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut List> {
+        self.lists.get_mut(number)
+    }
+
+    /// The number of the list of a value, which is made where there is none.
+    pub(crate) fn get_or_insert(&mut self, field: u8, value: Value) -> u32 {
+        let hash = self.secret.hash(field, &value);
+        if let Some(number) = self.find_hashed(hash, field, &value) {
+            return number;
+        }
+        let list = List { field, value, hash, lasting: Vec::with_capacity(1), ending: BTreeMap::new() };
+        let number = self.lists.insert(list);
+        self.table.insert_unique(hash, number, hasher(&self.lists));
+        self.watched[usize::from(field)] += 1;
+        number
+    }
+
+    /// Takes a list away.
+    pub(crate) fn remove(&mut self, number: u32) {
+        let Some(list) = self.lists.get(number) else { return };
+        self.watched[usize::from(list.field)] -= 1;
+        if let Ok(found) = self.table.find_entry(list.hash, |&one| one == number) {
+            found.remove();
+        }
+        self.lists.remove(number);
+        if is_sparse(self.table.len(), self.table.capacity()) {
+            self.table.shrink_to(2 * self.table.len(), hasher(&self.lists));
+        }
+    }
+}
+
+fn hasher(lists: &Slab<List>) -> impl Fn(&u32) -> u64 {
+    |&number| lists.get(number).map_or(0, |list| list.hash)
+}
+
+/// Whether so much of the room is unused that it is worth giving half of it back.
+pub(crate) fn is_sparse(len: usize, capacity: usize) -> bool {
+    capacity > 64 && len < capacity / 4
+}
+
+#[cfg(test)]
+impl Lists {
+    /// The lists themselves.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &List> {
+        self.lists.iter()
+    }
+
+    /// The room taken, in no particular unit.
+    pub(crate) fn room(&self) -> usize {
+        let lists = self.iter().map(|list| list.lasting.capacity() + list.value.len()).sum::<usize>();
+        lists + self.lists.capacity() + self.table.capacity()
+    }
+
+    /// Whether nothing is kept.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lists.capacity() == 0 && self.table.is_empty() && self.watched == [0; FIELDS]
+    }
+}
