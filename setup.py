@@ -100,9 +100,9 @@ class BuildExt(build_ext):
         destination.chmod(0o755)
 
 
-frames = cythonize(
-    [Extension("pylon._native.frames", ["pylon/_native/frames.pyx"])],
+cython = cythonize(
+    [Extension(f"pylon._native.{name}", [f"pylon/_native/{name}.pyx"]) for name in ("delivered", "frames")],
     build_dir="build/cython",
     compiler_directives={"language_level": "3", "freethreading_compatible": False},
 )
-setup(ext_modules=[*frames, Extension(RUST_MODULE, [])], cmdclass={"build_ext": BuildExt})
+setup(ext_modules=[*cython, Extension(RUST_MODULE, [])], cmdclass={"build_ext": BuildExt})

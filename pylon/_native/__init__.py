@@ -1,7 +1,7 @@
 """The one door to compiled code: nothing else in Pylon imports an extension module.
 
-`core` is the Rust extension (events, keys, NIP-44, BOLT11, spans of texts), `frames` the Cython listener for picows. `plain.py` is the slow
-twin of `core` in Python: the oracle of the differential tests, never used at run time.
+`core` is the Rust extension (events, keys, NIP-44, BOLT11, spans of texts), `frames` the Cython listener for picows, `delivered` the table
+that it asks. `plain*.py` are their slow twins in Python: the oracle of the differential tests, never used at run time.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pylon import __version__
 try:
     # `from pylon._native import core` would call a missing file a circular import.
     import pylon._native.core as core
+    from pylon._native.delivered import Delivered
 except ImportError as error:
     raise ImportError(f"Pylon's native extension cannot be loaded ({error}); build it with `make native` or `pip install .`") from error
 
@@ -46,7 +47,7 @@ from pylon._native.core import (
 )
 
 __all__ = [
-    "BAD_ID", "BAD_SIGNATURE", "BAD_UTF8", "BUILD_PROFILE", "OK", "SYNTAX", "Bolt11", "Seen", "Signer", "bip32_derive", "bolt11_decode",
-    "bolt11_encode", "check_events", "chunk_spans", "core", "event_id", "nip44_conversation_key", "nip44_decrypt", "nip44_encrypt",
-    "public_key", "seal", "unseal", "verify",
+    "BAD_ID", "BAD_SIGNATURE", "BAD_UTF8", "BUILD_PROFILE", "OK", "SYNTAX", "Bolt11", "Delivered", "Seen", "Signer", "bip32_derive",
+    "bolt11_decode", "bolt11_encode", "check_events", "chunk_spans", "core", "event_id", "nip44_conversation_key", "nip44_decrypt",
+    "nip44_encrypt", "public_key", "seal", "unseal", "verify",
 ]

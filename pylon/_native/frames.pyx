@@ -1,15 +1,20 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""The Cython listener for picows: frames in, whole text messages out, once per read (RFC 6455).
+"""The Cython listener for picows: frames in, whole text messages out, once per read (RFC 6455); and frames of a server, ready to be written.
 
-It is compiled against the struct layout of one version of picows, which frames.pyi and pyproject.toml name too.
+Given a table of delivered events, the listener drops an EVENT that repeats one before any object is made of it: its id is read in the buffer
+of the socket. It is compiled against the struct layout of one version of picows, which frames.pyi and pyproject.toml name too.
 """
 
 import asyncio
 import logging
 
 import picows
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdint cimport uint8_t
+from libc.string cimport memcpy
 from picows.picows cimport WSCloseCode, WSCloseInfo, WSFrame, WSListener, WSMsgType, WSTransport
+
+from pylon._native.delivered cimport Delivered
 
 if picows.__version__ != "2.3.1":
     raise ImportError(
@@ -20,6 +25,11 @@ if picows.__version__ != "2.3.1":
 cdef object log = logging.getLogger("pylon.frames")
 # How long the peer has to answer our CLOSE before the connection is cut, in seconds.
 cdef double CLOSE_TIMEOUT = 5.0
+
+cdef enum:
+    ID = 32  # bytes
+    REPEATS = 64  # ids of dropped events that are told together
+    FIN_TEXT = 0x81  # FIN and the opcode of a text frame (RFC 6455 5.2)
 
 
 cdef class FrameListener(WSListener):
@@ -35,8 +45,12 @@ cdef class FrameListener(WSListener):
         bint closing
         bint ended
         str why
+        Delivered delivered
+        readonly unsigned long long repeated
+        int untold
+        uint8_t[REPEATS * ID] repeats
 
-    def __init__(self, sink, Py_ssize_t max_message, /):
+    def __init__(self, sink, Py_ssize_t max_message, Delivered delivered=None, /):
         if max_message < 1:
             raise ValueError("max_message is 1 at least")
         self.sink = sink
@@ -50,6 +64,9 @@ cdef class FrameListener(WSListener):
         self.closing = False
         self.ended = False
         self.why = ""
+        self.delivered = delivered
+        self.repeated = 0
+        self.untold = 0
 
     cpdef on_ws_connected(self, WSTransport transport):
         self.transport = transport
@@ -77,7 +94,7 @@ cdef class FrameListener(WSListener):
         elif kind == WSMsgType.PING:
             # Only without picows' own answer (enable_auto_pong=False).
             transport.send_pong(frame.get_payload_as_bytes())
-        if self.texts:
+        if self.texts or self.untold:
             if frame.last_in_buffer:
                 self._flush()
             elif self.flush_handle is None:
@@ -135,7 +152,7 @@ cdef class FrameListener(WSListener):
         elif frame.payload_size > self.max_message:
             self._too_big()
         elif frame.fin:
-            self.texts.append(PyBytes_FromStringAndSize(frame.payload_ptr, frame.payload_size))
+            self._message(frame.payload_ptr, frame.payload_size)
         else:
             self.partial = bytearray(PyBytes_FromStringAndSize(frame.payload_ptr, frame.payload_size))
         return 0
@@ -148,8 +165,28 @@ cdef class FrameListener(WSListener):
         else:
             self.partial += PyBytes_FromStringAndSize(frame.payload_ptr, frame.payload_size)
             if frame.fin:
-                self.texts.append(bytes(self.partial))
+                self._message(self.partial, len(self.partial))
                 self.partial = None
+        return 0
+
+    cdef inline int _message(self, const char* text, Py_ssize_t size) except -1:
+        """A whole message: kept until the flush, or dropped where it repeats what was delivered."""
+        if self.delivered is None or not self.delivered.find(text, size, &self.repeats[self.untold * ID]):
+            self.texts.append(PyBytes_FromStringAndSize(text, size))
+            return 0
+        self.repeated += 1
+        self.untold += 1
+        if self.untold == REPEATS:
+            self._tell_repeats()
+        return 0
+
+    cdef int _tell_repeats(self) except -1:
+        cdef bytes ids = PyBytes_FromStringAndSize(<const char*>self.repeats, self.untold * ID)
+        self.untold = 0
+        try:
+            self.sink.repeated(ids)
+        except Exception:
+            self._sink_failed()
         return 0
 
     cdef int _too_big(self) except -1:
@@ -162,6 +199,8 @@ cdef class FrameListener(WSListener):
         if self.flush_handle is not None:
             self.flush_handle.cancel()
             self.flush_handle = None
+        if self.untold:
+            self._tell_repeats()
         if not texts:
             return
         self.texts = []
@@ -204,3 +243,30 @@ cdef class FrameListener(WSListener):
                 transport.send_close(received.code)
         transport.disconnect()
         return 0
+
+
+cdef bytes _framed(const char* head, Py_ssize_t head_size, const char* body, Py_ssize_t body_size, bint closing):
+    """One frame with `head`, `body` and, where it is asked for, a closing bracket; what a server sends is not masked (RFC 6455 5.1)."""
+    cdef Py_ssize_t size = head_size + body_size + closing
+    cdef int lead = 2 if size < 126 else 4 if size < 65536 else 10
+    cdef bytes ready = PyBytes_FromStringAndSize(NULL, lead + size)
+    cdef uint8_t* at = <uint8_t*>PyBytes_AS_STRING(ready)
+    cdef int shift
+    at[0] = FIN_TEXT
+    at[1] = <uint8_t>(size if lead == 2 else 126 if lead == 4 else 127)
+    for shift in range(lead - 2):
+        at[lead - 1 - shift] = <uint8_t>(size >> 8 * shift)
+    at += lead
+    memcpy(at, head, head_size)
+    memcpy(at + head_size, body, body_size)
+    if closing:
+        at[size - 1] = c"]"
+    return ready
+
+
+def server_frame(bytes text, /):
+    return _framed(text, 0, text, len(text), 0)
+
+
+def event_frame(bytes head, bytes event, /):
+    return _framed(head, len(head), event, len(event), 1)

@@ -12,15 +12,13 @@ from typing import Final, Protocol
 
 from picows import WSCloseCode, WSTransport
 
+from pylon._native.frames import server_frame
 from pylon.nexus.session import Session
 
 MAX_WAITING: Final = 16 * 1024 * 1024
 """Bytes that may wait for one reader, in our queue and the transport's, live events held until EOSE included."""
 CLOSE_TIMEOUT: Final = 5.0
 """Seconds that a peer has to take our CLOSE before the connection is cut."""
-
-_TEXT: Final = 0x81
-"""FIN and the opcode of a text frame (RFC 6455 5.2); what a server sends is not masked (5.1)."""
 
 
 class Desk(Protocol):
@@ -34,16 +32,6 @@ class Desk(Protocol):
 
     def went(self, peer: Peer) -> None:
         """The connection is over; called once."""
-
-
-def frame(text: bytes) -> bytes:
-    """`text` as one websocket frame of a server."""
-    size = len(text)
-    if size < 126:
-        return bytes((_TEXT, size)) + text
-    if size < 65536:
-        return bytes((_TEXT, 126)) + size.to_bytes(2, "big") + text
-    return bytes((_TEXT, 127)) + size.to_bytes(8, "big") + text
 
 
 class Peer:
@@ -107,10 +95,10 @@ class Peer:
 
     def say(self, text: bytes) -> None:
         """Send one text."""
-        self.send(frame(text))
+        self.send(server_frame(text))
 
     def send(self, ready: bytes) -> None:
-        """Send one frame, made by `frame`."""
+        """Send one ready frame (see pylon/_native/frames.pyi)."""
         if not self.open:
             return
         self._frames.append(ready)

@@ -16,18 +16,19 @@ from typing import Final
 import msgspec
 from picows import WSCloseCode
 
+from pylon._native.frames import event_frame
 from pylon.errors import InvalidEvent
 from pylon.ingest import Checked, Ingest
 from pylon.nexus.hub import Hub, Subscription
 from pylon.nexus.index import Verdict
-from pylon.nexus.peer import Peer, frame
+from pylon.nexus.peer import Peer
 from pylon.nexus.policy import Policy, judge
 from pylon.nexus.record import Record
 from pylon.nexus.session import MAX_LIMIT, End, Open, Say, Take, refusal
 from pylon.nexus.store import Store
 from pylon.nostr.event import VerifiedEvent
 from pylon.nostr.kinds import is_ephemeral
-from pylon.nostr.message import Eose, Ok, deliver, encode, peek_id, publish
+from pylon.nostr.message import Eose, Ok, encode, peek_id, publish
 
 SLICE: Final = 512
 """Stored events that one scan sends before it lets others run."""
@@ -177,7 +178,7 @@ class Relay:
             head = subscription.head
             ready = frames.get(head)
             if ready is None:
-                ready = frames[head] = frame(deliver(head, record.raw))
+                ready = frames[head] = event_frame(head, record.raw)
             peer.send(ready)
 
     def _end(self, peer: Peer, name: str) -> None:
@@ -216,12 +217,12 @@ class Relay:
                 cost += TICK_COST
             else:
                 cost += 1
-                peer.send(frame(deliver(subscription.head, record.raw)))
+                peer.send(event_frame(subscription.head, record.raw))
             if cost >= SLICE or peer.waiting > SCAN_WAITING:
                 return False
         peer.say(encode(Eose(subscription.name)))
         held, subscription.held = subscription.held or (), None
         for record in held:
             peer.hold(-len(record.raw))
-            peer.send(frame(deliver(subscription.head, record.raw)))
+            peer.send(event_frame(subscription.head, record.raw))
         return True

@@ -18,6 +18,12 @@ class EventArrived(msgspec.Struct, frozen=True):
     id: str | None
 
 
+class EventsRepeated(msgspec.Struct, frozen=True):
+    """Events that were delivered before came again, and were dropped unread: their `ids` (32 bytes each)."""
+
+    ids: bytes
+
+
 class SubscriptionClosed(msgspec.Struct, frozen=True):
     """The relay ended a subscription. `final`: asking again on this connection is of no use."""
 
@@ -53,4 +59,4 @@ class AuthFailed(msgspec.Struct, frozen=True):
     reason: str
 
 
-Happening = EventArrived | Eose | SubscriptionClosed | Accepted | Rejected | Notice | Authenticated | AuthFailed
+Happening = EventArrived | EventsRepeated | Eose | SubscriptionClosed | Accepted | Rejected | Notice | Authenticated | AuthFailed

@@ -1,30 +1,33 @@
 """From what many relays sent to what is delivered: each event once for each subscription, matching, verified.
 
-The cheapest question is asked first: delivered before (by the peeked id, nothing parsed), wanted at all (parsed, matched), genuine (id and
-signature, in batches off the loop). *Seen* is written after *verified* only: while one copy of an event is being verified, copies with the
-same id from other relays wait beside it, and the next one is tried when the first was forged.
+The cheapest question is asked first: delivered before (by the peeked id, nothing parsed; the listeners ask it too, before they make an
+object), wanted at all (parsed, matched), genuine (id and signature, in batches off the loop). *Delivered* is written after *verified* only:
+while one copy of an event is being verified, copies with the same id from other relays wait beside it, and the next one is tried when the
+first was forged.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import msgspec
 
+from pylon._native import Delivered
 from pylon.errors import InvalidEvent
 from pylon.ingest import Checked, Ingest
 from pylon.nostr.event import Event, VerifiedEvent, check_many
 from pylon.nostr.filter import Filter
 from pylon.nostr.happening import EventArrived
-from pylon.relay.seen import Seen
 
-REMEMBERED: Final = 20_000
-"""Delivered ids that each subscription remembers at least: some 6 MB when it is full."""
+REMEMBERED: Final = 65_536
+"""Delivered events that are remembered at least, of all subscriptions together: at most twice as many, some 6 MB."""
 COPIES: Final = 2
 """Copies of one event that may wait for each relay, while another is being verified."""
 
+_is_id = re.compile(r"[0-9a-f]{64}", re.ASCII).fullmatch
 _decode = msgspec.json.Decoder(Event).decode
 
 
@@ -44,11 +47,11 @@ class Source(Protocol):
 
 
 class _Box:
-    """One subscription. `checking`: by id, the copies that wait for the one being verified."""
+    """One subscription, `scope` in the table of what was delivered. `checking`: by id, the copies that wait for the one being verified."""
 
-    def __init__(self, sub: str) -> None:
+    def __init__(self, sub: str, scope: int) -> None:
         self.sub = sub
-        self.seen = Seen(REMEMBERED)
+        self.scope = scope
         self.checking: dict[str, list[tuple[Source, bytes]]] = {}
 
 
@@ -56,29 +59,41 @@ _Context = tuple[_Box, str, Source]
 
 
 class Inbox:
-    """Calls `on_event(sub, event, url)` once for each event and subscription, `on_repeat(id, url)` for every further copy."""
+    """Calls `on_event(sub, event, url)` once for each event and subscription, `on_repeat(id, url)` for every further copy.
+
+    `delivered` is the table for the listeners: what they drop by it is told to `repeated`.
+    """
 
     def __init__(self, on_event: Callable[[str, VerifiedEvent, str], None], on_repeat: Callable[[str, str], None] | None) -> None:
         self._on_event = on_event
         self._on_repeat = on_repeat
+        self.delivered = Delivered(REMEMBERED)
         self._boxes: dict[str, _Box] = {}
         self._stopped: set[Source] = set()
         self._ingest: Ingest[_Context] = Ingest(self._checked, on_room=self._room)
 
     def open(self, sub: str) -> None:
         """Deliver events of `sub` from now on."""
-        self._boxes.setdefault(sub, _Box(sub))
+        if sub not in self._boxes:
+            self._boxes[sub] = _Box(sub, self.delivered.open(sub))
 
     def close(self, sub: str) -> None:
         """Deliver nothing more for `sub`, and forget what was."""
         self._boxes.pop(sub, None)
+        self.delivered.close(sub)
+
+    def repeated(self, ids: bytes, url: str) -> None:
+        """A listener dropped further copies of delivered events (32 bytes each)."""
+        if self._on_repeat is not None:
+            for at in range(0, len(ids), 32):
+                self._on_repeat(ids[at : at + 32].hex(), url)
 
     def arrived(self, arrival: EventArrived, filters: Sequence[Filter], source: Source) -> None:
         """`source`, which was asked for `filters`, sent an event."""
         box = self._boxes.get(arrival.sub)
         if box is None:
             return
-        if arrival.id is not None and arrival.id in box.seen:
+        if arrival.id is not None and self.delivered.holds(box.scope, arrival.id):
             self._repeat(arrival.id, source.url)
             return
         try:
@@ -86,10 +101,10 @@ class Inbox:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             source.strike()
             return
-        if event.id in box.seen:  # the id could not be seen without parsing
-            self._repeat(event.id, source.url)
-        elif len(event.id) != 64 or not any(wanted.matches(event) for wanted in filters):
+        if not _is_id(event.id) or not any(wanted.matches(event) for wanted in filters):
             source.strike()
+        elif self.delivered.holds(box.scope, event.id):  # the id could not be seen without parsing
+            self._repeat(event.id, source.url)
         elif event.id in box.checking:
             waiting = box.checking[event.id]
             if sum(other is source for other, _ in waiting) < COPIES:
@@ -120,8 +135,8 @@ class Inbox:
             if isinstance(checked, InvalidEvent):
                 source.strike()
                 continue
-            box.seen.add(checked.id)
             if self._boxes.get(box.sub) is box:
+                self.delivered.add(box.scope, checked.id)
                 self._tell(box.sub, checked, source.url)
                 for other, _ in copies:
                     self._repeat(checked.id, other.url)

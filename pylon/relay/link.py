@@ -10,20 +10,18 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from random import Random
-from typing import Final, Protocol
+from typing import Protocol
 
 from picows import WSCloseCode, WSMsgType, WSTransport
 
+from pylon._native import Delivered
 from pylon._native.frames import FrameListener
-from pylon.nostr.happening import Happening, SubscriptionClosed
+from pylon.nostr.happening import EventsRepeated, Happening, SubscriptionClosed
 from pylon.nostr.said import readable
 from pylon.nostr.session import Session
 from pylon.relay.backoff import Backoff
 from pylon.relay.dial import Unreachable, dial
-from pylon.relay.options import Options, State
-
-MAX_CLOSE_REASON: Final = 120
-"""Bytes: a control frame carries 125, two of them the code (RFC 6455, 5.5)."""
+from pylon.relay.options import MAX_CLOSE_REASON, Options, State
 
 
 class Owner(Protocol):
@@ -40,10 +38,11 @@ class Owner(Protocol):
 
 
 class Link:
-    """The line to `session.url`. `clock` gives Unix seconds, `rng` the jitter. Everything happens on the loop's thread."""
+    """The line to `session.url`; copies of what was `delivered` are dropped. `clock` gives Unix seconds. All is on the loop's thread."""
 
     def __init__(
-        self, session: Session, owner: Owner, options: Options, *, clock: Callable[[], float], rng: Random, tls: ssl.SSLContext | None
+        self, session: Session, owner: Owner, options: Options, delivered: Delivered, clock: Callable[[], float], rng: Random,
+        tls: ssl.SSLContext | None,
     ) -> None:
         self.session = session
         self.url = session.url
@@ -52,6 +51,7 @@ class Link:
         self._state = State.CLOSED
         self._owner = owner
         self._options = options
+        self._delivered = delivered
         self._clock = clock
         self._tls = tls
         self._backoff = Backoff(options.backoff_base, options.backoff_cap, rng)
@@ -150,7 +150,7 @@ class Link:
         if self._transport is not None:
             self._transport.underlying_transport.resume_reading()
 
-    # What the listener says (pylon._native.frames.Sink)
+    # What the listener says (pylon._native.frames.Repeats)
 
     def connected(self, transport: WSTransport, /) -> None:
         """The handshake is done: say what waits."""
@@ -171,6 +171,11 @@ class Link:
         self._heard_at = asyncio.get_running_loop().time()
         self.session.receive(texts, int(self._clock()))
         self.turn()
+
+    def repeated(self, ids: bytes, /) -> None:
+        """The listener dropped copies of what was delivered: the relay was heard all the same."""
+        self.messages([])
+        self._owner.happened(self, EventsRepeated(ids))
 
     def closed(self, code: int | None, reason: str, /) -> None:
         """The connection has ended."""
@@ -217,7 +222,7 @@ class Link:
         self._ended = loop.create_future()
         try:
             transport = await dial(
-                self.url, lambda: FrameListener(self, self._options.max_message), seconds=self._options.connect_timeout,
+                self.url, lambda: FrameListener(self, self._options.max_message, self._delivered), seconds=self._options.connect_timeout,
                 max_message=self._options.max_message, tls=self._tls,
             )
         except Unreachable as error:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
+
+MAX_CLOSE_REASON: Final = 120
+"""Bytes: a control frame carries 125, two of them the code (RFC 6455, 5.5)."""
 
 
 class State(StrEnum):

@@ -17,7 +17,7 @@ import msgspec
 from pylon.errors import UsageError
 from pylon.nostr.event import Signer, VerifiedEvent
 from pylon.nostr.filter import Filter
-from pylon.nostr.happening import Accepted, EventArrived, Happening, Rejected
+from pylon.nostr.happening import Accepted, EventArrived, EventsRepeated, Happening, Rejected
 from pylon.nostr.message import Eose, Notice
 from pylon.nostr.relay_url import normalize_url
 from pylon.nostr.session import Session
@@ -227,6 +227,8 @@ class Pool:
         match happening:
             case EventArrived():
                 self._inbox.arrived(happening, link.session.filters(happening.sub), link)
+            case EventsRepeated(ids):
+                self._inbox.repeated(ids, link.url)
             case Eose(sub_id):
                 self._inbox.after(lambda: self._eose(sub_id, link.url))
             case Accepted(event_id, reason):
@@ -269,7 +271,7 @@ class Pool:
         if url not in self._links:
             if url.startswith("wss:") and self._tls is None:
                 self._tls = ssl.create_default_context()
-            link = Link(Session(url, self._signers), self, self._options, clock=self._clock, rng=self._rng, tls=self._tls)
+            link = Link(Session(url, self._signers), self, self._options, self._inbox.delivered, self._clock, self._rng, self._tls)
             self._links[url] = link
             for sub, subscription in self._subscriptions.items():
                 link.session.subscribe(sub, subscription.asked)

@@ -20,8 +20,10 @@ class Recorder:
     transport: WSTransport | None = None
     ends: list[tuple[int | None, str]] = field(default_factory=list)
     presses: list[str] = field(default_factory=list)
+    repeats: list[bytes] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     got: asyncio.Event = field(default_factory=asyncio.Event)
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
 
     def fail(self, where: str) -> None:
         if where in self.failing:
@@ -29,12 +31,18 @@ class Recorder:
 
     def connected(self, transport: WSTransport, /) -> None:
         self.transport = transport
+        self.opened.set()
         self.fail("connected")
 
     def messages(self, texts: list[bytes], /) -> None:
         self.batches.append(texts)
         self.got.set()
         self.fail("messages")
+
+    def repeated(self, ids: bytes, /) -> None:
+        self.repeats.append(ids)
+        self.got.set()
+        self.fail("repeated")
 
     def closed(self, code: int | None, reason: str, /) -> None:
         self.ends.append((code, reason))

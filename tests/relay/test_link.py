@@ -11,8 +11,9 @@ import pytest
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest
 
 from pylon.errors import NoRelay
-from pylon.nostr.event import VerifiedEvent
+from pylon.nostr.event import VerifiedEvent, encode
 from pylon.nostr.filter import Filter
+from pylon.nostr.message import deliver, deliver_head
 from pylon.relay.pool import Options, State
 from tests.relay.desk import NOTES, QUICK, Desk, desk, until
 from tests.relay.relays import AuthRelay, BlackHole, DeafRelay, HttpErrorRelay, Peer, Relay, note, running
@@ -153,18 +154,26 @@ async def test_frames_that_end_a_connection(kind: WSMsgType, payload: bytes, wor
 
 
 class ChattyRelay(Relay):
-    """Answers no ping, and says a NOTICE every 100 ms."""
+    """Answers no ping, and says the same every 100 ms."""
+
+    def __init__(self, text: bytes) -> None:
+        super().__init__()
+        self.auto_pong = False
+        self.text = text
 
     def listener(self, request: WSUpgradeRequest) -> WSListener:
-        return Chatter()
+        return Chatter(self.text)
 
 
 class Chatter(WSListener):
     """Stands in for a relay whose pongs are lost."""
 
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+
     def on_ws_connected(self, transport: WSTransport) -> None:
         if not transport.is_disconnected:
-            transport.send(WSMsgType.TEXT, b'["NOTICE","busy"]')
+            transport.send(WSMsgType.TEXT, self.text)
             asyncio.get_running_loop().call_later(0.1, self.on_ws_connected, transport)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
@@ -173,16 +182,24 @@ class Chatter(WSListener):
 
 
 async def test_no_pong(caplog: pytest.LogCaptureFixture) -> None:
-    """A relay that is silent to our ping is gone; one that says other things is only slow."""
+    """A relay that is silent to our ping is gone; one that says other things, if only what we know already, is only slow."""
     impatient = Options(ping_interval=0.02, pong_timeout=0.1, close_timeout=0.05, backoff_base=1000.0, backoff_cap=1000.0)
     async with running(DeafRelay()) as urls, desk(urls, impatient) as here:
         assert await reason(here) == "no pong within 0.1 s"
-    chatty = ChattyRelay()
-    chatty.auto_pong = False
+    slow = Options(pong_timeout=0.3, backoff_base=1000.0, backoff_cap=1000.0)
     caplog.set_level(logging.INFO, "pylon.relay")
-    async with running(chatty) as urls, desk(urls, Options(pong_timeout=0.3, backoff_base=1000.0, backoff_cap=1000.0)) as here:
+    async with running(ChattyRelay(b'["NOTICE","busy"]')) as urls, desk(urls, slow) as here:
         await until(lambda: caplog.text.count("says 'busy'") == 8)
         assert here.state() is State.OPEN
+    async with running(ChattyRelay(deliver(deliver_head("s"), encode(note("again"))))) as urls:
+        here = Desk(urls, slow)
+        here.pool.subscribe("s", [NOTES])
+        await here.pool.start()
+        await until(lambda: len(here.repeats) == 8)
+        assert here.repeats[0] == (note("again").id, urls[0])
+        assert here.contents() == ["again"]
+        assert here.state() is State.OPEN
+        await here.pool.aclose()
 
 
 async def test_round_trip() -> None:
