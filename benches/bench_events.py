@@ -33,7 +33,7 @@ def test_check_events(against: Against, size: int) -> None:
     events = [event(values(size, number)) for number in range(64)]
     texts, framed = [orjson.dumps(fields) for fields in events], [frame(fields) for fields in events]
     against(
-        f"ingest with signature, batch of 64, {len(framed[0])} B", partial(_native.check_events, texts),
+        f"ingest with signature, batch of 64, {len(framed[0])} B", partial(_native.check_codes, texts),
         "msgspec + orjson + hashlib + coincurve", lambda: [references.checked(text) for text in framed], units=(64, 64),
         agree=lambda codes, found: codes == bytes(len(found)),
     )

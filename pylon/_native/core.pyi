@@ -11,14 +11,61 @@ SYNTAX: Final[int]
 BAD_ID: Final[int]
 BAD_SIGNATURE: Final[int]
 BAD_UTF8: Final[int]
+DUPLICATE: Final[int]
+UNWANTED: Final[int]
 
 def event_id(pubkey: str, created_at: int, kind: int, tags: Sequence[Sequence[str]], content: str, /) -> bytes:
     """NIP-01 id, 32 bytes. ValueError on a kind over 65535, a negative time, a lone surrogate."""
 
-def check_events(events: list[bytes], /) -> bytes:
-    """One code for each JSON event object or `EVENT` frame: form (exactly the seven fields, once each), id, signature.
+@final
+class VerifiedEvent:
+    """An event whose form, id and signature hold (NIP-01). Only `check_events`, `Signer.sign_event` and `load_event` make one.
 
-    Runs without the GIL."""
+    It keeps the text that it came in; a field becomes a Python value when it is asked for, and stays. Equal are two events with the same
+    id and the same signature."""
+
+    @property
+    def id(self) -> str:
+        """64 lower-case hex characters."""
+    @property
+    def pubkey(self) -> str:
+        """The x-only key of its author, 64 lower-case hex characters."""
+    @property
+    def created_at(self) -> int:
+        """Unix seconds."""
+    @property
+    def kind(self) -> int: ...
+    @property
+    def tags(self) -> tuple[tuple[str, ...], ...]: ...
+    @property
+    def content(self) -> str: ...
+    @property
+    def sig(self) -> str:
+        """128 lower-case hex characters."""
+    @property
+    def raw(self) -> bytes:
+        """Its JSON object, as it came or as we wrote it."""
+    def first(self, name: str, /) -> tuple[str, ...] | None:
+        """The first tag called `name`, or None."""
+    def values(self, name: str, /) -> tuple[str, ...]:
+        """The second element of every tag called `name` that has one."""
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+def check_events(
+    events: list[bytes], seen: Seen | None = None, scopes: Sequence[int | None] | None = None, /
+) -> list[VerifiedEvent | int]:
+    """Each JSON event object or `EVENT` message, in order: the event, or the code of what is wrong with it.
+
+    Form (exactly the seven fields, once each), id and signature, in one pass without the GIL. `seen` spares signatures that were verified
+    before. `scopes` (one for each, with `seen`): an event comes out once for a scope, its copies as DUPLICATE."""
+
+def check_codes(events: list[bytes], signatures: bool = True, /) -> bytes:
+    """One code for each JSON event object or `EVENT` message, and no objects. Runs without the GIL."""
+
+def load_event(raw: bytes, /) -> VerifiedEvent:
+    """An event that was verified before and kept by ourselves: its form is checked, nothing else. ValueError where that fails."""
 
 def verify(pubkey: bytes, signature: bytes, message: bytes, /) -> bool:
     """BIP-340: x-only key (32), signature (64), message of any length."""
@@ -36,8 +83,21 @@ class Signer:
     def __new__(cls, secret: bytes, /) -> Signer: ...
     @property
     def pubkey(self) -> bytes: ...
-    def sign(self, message: bytes, aux: bytes | None = None, /) -> bytes:
-        """64 bytes; `aux` is the auxiliary randomness of BIP-340 (32 bytes), fresh from the system when None."""
+    def sign(self, message: bytes, aux: bytes | None = None, check: bool = False, /) -> bytes:
+        """64 bytes; `aux` is the auxiliary randomness of BIP-340 (32 bytes), fresh from the system when None.
+
+        With `check` it is verified before it leaves; ValueError where it does not hold."""
+    def sign_event(
+        self,
+        created_at: int,
+        kind: int,
+        tags: Sequence[Sequence[str]],
+        content: str,
+        aux: bytes | None = None,
+        check: bool = False,
+        /,
+    ) -> VerifiedEvent:
+        """A signed event, its JSON made beside. ValueError for a field outside what NIP-01 allows, as `event_id`."""
 
 @final
 class Seen:

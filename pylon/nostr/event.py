@@ -97,7 +97,7 @@ def check(raw: bytes) -> VerifiedEvent:
 
 def check_many(raws: Sequence[bytes]) -> list[VerifiedEvent | InvalidEvent]:
     """Check many events, in order, outside the GIL. An invalid one comes back as the error it would have raised."""
-    codes = _native.check_events(list(raws))
+    codes = _native.check_codes(list(raws))
     return [_decode(raw) if code == _native.OK else InvalidEvent(REASONS[code]) for raw, code in zip(raws, codes, strict=True)]
 
 

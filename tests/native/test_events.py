@@ -33,8 +33,8 @@ def event(content: str = "hello", tags: list[list[str]] | None = None, kind: int
 
 def codes(*raws: bytes) -> list[int]:
     """The codes of native code; those of the twin are the same."""
-    found = _native.check_events(list(raws))
-    assert found == plain.check_events(list(raws))
+    found = _native.check_codes(list(raws))
+    assert found == plain.check_codes(list(raws))
     return list(found)
 
 
@@ -141,7 +141,7 @@ def test_many_at_once() -> None:
     assert codes(RAW, b"", swap("hello", "hallo"), RAW) == [OK, SYNTAX, BAD_ID, OK]
     assert codes() == []
     with pytest.raises(TypeError):
-        _native.check_events([RAW, "text"])  # type: ignore[list-item]  # the point is to pass what is wrong
+        _native.check_codes([RAW, "text"])  # type: ignore[list-item]  # the point is to pass what is wrong
 
 
 def test_a_key_that_is_not_on_the_curve() -> None:
@@ -262,7 +262,7 @@ def test_threads() -> None:
     """Checks run beside each other without the GIL and give the same codes as alone."""
     raws = [orjson.dumps(event(str(n))) for n in range(64)]
     found: list[bytes] = []
-    threads = [threading.Thread(target=lambda: found.append(_native.check_events(raws))) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: found.append(_native.check_codes(raws))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

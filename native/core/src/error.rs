@@ -34,6 +34,8 @@ pub enum Error {
     Filter(&'static str),
     /// An invoice that BOLT11 forbids.
     Invoice(String),
+    /// A signature of ours that does not hold: a fault of the machine.
+    SelfCheck,
     /// The system has no randomness to give.
     Random,
 }
@@ -49,6 +51,9 @@ impl fmt::Display for Error {
             Error::Plaintext => f.write_str("a plaintext must have 1 byte at least and 2^32-1 bytes at most"),
             Error::Decrypt => f.write_str("cannot decrypt"),
             Error::Invoice(why) => write!(f, "not a payable BOLT11 invoice: {why}"),
+            Error::SelfCheck => {
+                f.write_str("a signature that was just made does not hold: this machine computes wrongly")
+            }
             Error::Random => f.write_str("the system gives no randomness"),
         }
     }

@@ -4,7 +4,6 @@
 use crate::canonical;
 use crate::error::Error;
 use crate::json::Reader;
-use crate::keys;
 use sha2::{Digest, Sha256};
 
 pub use crate::json::{Text, unescaped};
@@ -175,22 +174,6 @@ pub fn check_ids<T: AsRef<[u8]>>(texts: &[T]) -> Vec<Result<Scanned, u8>> {
 pub fn id_codes<T: AsRef<[u8]>>(texts: &[T]) -> Vec<u8> {
     let mut buffer = Vec::with_capacity(4096);
     texts.iter().map(|text| check_id(text.as_ref(), &mut buffer).err().unwrap_or(OK)).collect()
-}
-
-/// One code for one event or frame, the signature checked too. `buffer` is working space, kept between calls.
-pub fn check(text: &[u8], buffer: &mut Vec<u8>) -> u8 {
-    match check_id(text, buffer) {
-        Err(code) => code,
-        Ok(event) if keys::verify(event.pubkey, event.signature, &event.id) => OK,
-        Ok(_) => BAD_SIGNATURE,
-    }
-}
-
-/// One code for each event.
-#[must_use]
-pub fn check_all<T: AsRef<[u8]>>(texts: &[T]) -> Vec<u8> {
-    let mut buffer = Vec::with_capacity(4096);
-    texts.iter().map(|text| check(text.as_ref(), &mut buffer)).collect()
 }
 
 /// Builds the canonical bytes of an event of our own, piece by piece.

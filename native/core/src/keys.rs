@@ -68,6 +68,13 @@ impl Signer {
         assert_eq!(done, 1, "libsecp256k1 refused to sign with a valid keypair");
         signature
     }
+
+    /// The same, verified before it leaves: "it is recommended to verify the signature computed by the signing algorithm",
+    /// against attacks that provoke faults (BIP-340, "Default Signing").
+    pub fn sign_checked(&self, message: &[u8], aux: &[u8; 32]) -> Result<[u8; 64], Error> {
+        let signature = self.sign(message, aux);
+        if verify(self.pubkey(), signature, message) { Ok(signature) } else { Err(Error::SelfCheck) }
+    }
 }
 
 impl Drop for Signer {

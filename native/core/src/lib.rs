@@ -10,12 +10,14 @@ pub mod event;
 pub mod filter;
 mod hash;
 mod index;
+pub mod ingest;
 mod json;
 pub mod keys;
 mod lists;
 pub mod nip44;
 pub mod seal;
 pub mod seen;
+pub mod signed;
 mod slab;
 mod tags;
 

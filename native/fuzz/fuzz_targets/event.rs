@@ -4,7 +4,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pylon_core::event::{BAD_ID, BAD_SIGNATURE, BAD_UTF8, OK, SYNTAX, Text, check, scan, tags, unescaped};
+use pylon_core::event::{BAD_ID, BAD_SIGNATURE, BAD_UTF8, OK, SYNTAX, Text, scan, tags, unescaped};
+use pylon_core::ingest::codes;
 use pylon_core::keys;
 use pylon_fuzz::event::{Event, Found, hex, read, unhex};
 
@@ -20,7 +21,7 @@ fuzz_target!(|text: &[u8]| {
 });
 
 fn agrees(text: &[u8], slow: Option<&Found<'_>>) {
-    assert_eq!(check(text, &mut Vec::new()), verdict(text, slow.map(|found| &found.event)));
+    assert_eq!(codes(&[text], true)[0], verdict(text, slow.map(|found| &found.event)));
     let (Ok(fast), Some(slow)) = (scan(text), slow) else { return };
     let says = |value: Text| String::from_utf8(unescaped(text, value).into_owned()).expect("UTF-8");
     let event = &slow.event;

@@ -2,14 +2,15 @@
 //! out; every error of the core becomes one `ValueError`.
 
 mod event_id;
+mod events;
 mod invoice;
+mod keys;
 mod seen;
 
-use pylon_core::{Error, bip32, chunk, error, event, keys, nip44, seal};
+use pylon_core::{Error, bip32, chunk, error, event, ingest, nip44, seal};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::PyBytes;
 
 pub(crate) type Result<T> = std::result::Result<T, Fault>;
 
@@ -52,61 +53,9 @@ pub(crate) fn integer(value: &Bound<'_, PyAny>, what: &'static str) -> Result<i6
 }
 
 #[pyfunction]
-#[pyo3(signature = (events, /))]
-fn check_events<'py>(py: Python<'py>, events: &Bound<'py, PyList>) -> Result<Bound<'py, PyBytes>> {
-    let held = events
-        .iter()
-        .map(|event| Ok(PyBackedBytes::from(event.cast_into::<PyBytes>().map_err(PyErr::from)?)))
-        .collect::<Result<Vec<_>>>()?;
-    let codes = py.detach(|| event::check_all(&held));
-    Ok(PyBytes::new(py, &codes))
-}
-
-#[pyfunction]
-#[pyo3(signature = (pubkey, signature, message, /))]
-fn verify(py: Python<'_>, pubkey: &[u8], signature: &[u8], message: &[u8]) -> Result<bool> {
-    let pubkey = error::array(pubkey, "a public key")?;
-    let signature = error::array(signature, "a signature")?;
-    Ok(py.detach(|| keys::verify(pubkey, signature, message)))
-}
-
-#[pyfunction]
-#[pyo3(signature = (secret, /))]
-fn public_key<'py>(py: Python<'py>, secret: &[u8]) -> Result<Bound<'py, PyBytes>> {
-    Ok(PyBytes::new(py, &keys::public_key(secret)?))
-}
-
-#[pyfunction]
 #[pyo3(signature = (seed, path, /))]
 fn bip32_derive<'py>(py: Python<'py>, seed: &[u8], path: &str) -> Result<Bound<'py, PyBytes>> {
     Ok(PyBytes::new(py, &bip32::derive(seed, path)?))
-}
-
-/// A BIP-340 signer with its own blinded context.
-#[pyclass(frozen, module = "pylon._native.core")]
-struct Signer(keys::Signer);
-
-#[pymethods]
-impl Signer {
-    #[new]
-    #[pyo3(signature = (secret, /))]
-    fn new(secret: &[u8]) -> Result<Self> {
-        Ok(Self(keys::Signer::new(secret)?))
-    }
-
-    #[getter]
-    fn pubkey<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.0.pubkey())
-    }
-
-    #[pyo3(signature = (message, aux=None, /))]
-    fn sign<'py>(&self, py: Python<'py>, message: &[u8], aux: Option<&[u8]>) -> Result<Bound<'py, PyBytes>> {
-        let aux = match aux {
-            Some(aux) => error::array(aux, "auxiliary randomness")?,
-            None => error::random()?,
-        };
-        Ok(PyBytes::new(py, &self.0.sign(message, &aux)))
-    }
 }
 
 #[pyfunction]
@@ -167,15 +116,16 @@ mod core {
     #[pymodule_export]
     use super::event_id::event_id;
     #[pymodule_export]
+    use super::events::{VerifiedEvent, check_codes, check_events, load_event};
+    #[pymodule_export]
     use super::invoice::{Bolt11, bolt11_decode, bolt11_encode};
     #[pymodule_export]
-    use super::seen::Seen;
-    use super::{Bound, PyModule, PyModuleMethods, PyResult, event};
+    use super::keys::{Signer, public_key, verify};
     #[pymodule_export]
-    use super::{
-        Signer, bip32_derive, check_events, chunk_spans, nip44_conversation_key, nip44_decrypt, nip44_encrypt,
-        public_key, seal_, unseal, verify,
-    };
+    use super::seen::Seen;
+    use super::{Bound, PyModule, PyModuleMethods, PyResult, event, ingest};
+    #[pymodule_export]
+    use super::{bip32_derive, chunk_spans, nip44_conversation_key, nip44_decrypt, nip44_encrypt, seal_, unseal};
 
     #[pymodule_init]
     fn init(m: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -185,6 +135,8 @@ mod core {
         m.add("SYNTAX", event::SYNTAX)?;
         m.add("BAD_ID", event::BAD_ID)?;
         m.add("BAD_SIGNATURE", event::BAD_SIGNATURE)?;
-        m.add("BAD_UTF8", event::BAD_UTF8)
+        m.add("BAD_UTF8", event::BAD_UTF8)?;
+        m.add("DUPLICATE", ingest::DUPLICATE)?;
+        m.add("UNWANTED", ingest::UNWANTED)
     }
 }

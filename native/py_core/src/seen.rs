@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// One cache, which several threads may use at once.
 #[pyclass(frozen, module = "pylon._native.core")]
-pub(crate) struct Seen(Mutex<seen::Seen>);
+pub(crate) struct Seen(pub(crate) Mutex<seen::Seen>);
 
 impl Seen {
     /// The cache itself. Whoever holds it must not ask for the GIL: another thread may wait for the cache and have it.

@@ -1,0 +1,50 @@
+//! Events of our own as JSON: what the canonical bytes hold already is copied, not written again.
+
+use crate::json::Reader;
+
+/// The event's JSON object, in the field order of NIP-01, from the canonical bytes that `event::Canonical` built.
+#[must_use]
+pub fn json(canonical: &[u8], id: &[u8; 32], signature: &[u8; 64]) -> Vec<u8> {
+    // [0,"<pubkey>",<created_at>,<kind>,<tags>,<content>]
+    let pubkey = &canonical[4..68];
+    let mut reader = Reader { text: canonical, at: 70 };
+    let created_at = digits(&mut reader);
+    let kind = digits(&mut reader);
+    let start = reader.at;
+    let end = reader.tags().map_or(start, |tags| tags.end);
+    let (tags, content) = (&canonical[start..end], &canonical[end + 1..canonical.len() - 1]);
+
+    let mut out = Vec::with_capacity(canonical.len() + 320);
+    out.extend_from_slice(b"{\"id\":\"");
+    hex(id, &mut out);
+    for (name, value) in [
+        (&b"\",\"pubkey\":\""[..], pubkey),
+        (b"\",\"created_at\":", created_at),
+        (b",\"kind\":", kind),
+        (b",\"tags\":", tags),
+        (b",\"content\":", content),
+    ] {
+        out.extend_from_slice(name);
+        out.extend_from_slice(value);
+    }
+    out.extend_from_slice(b",\"sig\":\"");
+    hex(signature, &mut out);
+    out.extend_from_slice(b"\"}");
+    out
+}
+
+/// The number at the reader, and on to what stands behind its comma.
+fn digits<'a>(reader: &mut Reader<'a>) -> &'a [u8] {
+    let start = reader.at;
+    while reader.text.get(reader.at).is_some_and(u8::is_ascii_digit) {
+        reader.at += 1;
+    }
+    reader.at += 1;
+    &reader.text[start..reader.at - 1]
+}
+
+fn hex(bytes: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.resize(start + 2 * bytes.len(), 0);
+    let _ = faster_hex::hex_encode(bytes, &mut out[start..]); // it has the room
+}
