@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pylon/cargo-target
 
 .DEFAULT_GOAL := native
-.PHONY: native demo test check bench fuzz mutants docs wheel clean integration-backends
+.PHONY: native demo test check bench counts fuzz mutants docs wheel clean integration-backends
 
 $(READY): pyproject.toml
 	$(PY) -c "import sys; sys.exit('Pylon needs Python 3.11 or newer' if sys.version_info < (3, 11) else 0)"
@@ -40,6 +40,10 @@ check: native
 bench: native
 	mkdir -p build
 	$(BIN)/python -m pytest benches -q --benchmark-enable --benchmark-quiet --benchmark-max-time=0.1 --benchmark-json=build/bench.json
+
+# Instructions a call of the native core, beside those kept in benches/counts.json; UPDATE=1 keeps the new ones.
+counts: native
+	$(BIN)/python -m benches.counts $(if $(UPDATE),--update)
 
 # With the address sanitizer, $FUZZ_SECONDS (30) a target; says so and does nothing where no nightly toolchain is.
 fuzz:
