@@ -1,8 +1,7 @@
 //! Filters (NIP-01, https://github.com/nostr-protocol/nips/blob/master/01.md): what a subscription asks of an event.
 
 use crate::event::Scanned;
-use crate::json::{Reader, unescaped};
-use std::borrow::Cow;
+use crate::letters::Letters;
 
 pub use crate::index::Index;
 
@@ -29,10 +28,9 @@ impl<'a> View<'a> {
         Self { id, pubkey, created_at: *created_at, kind: *kind, tags: event.tags.of(text) }
     }
 
-    /// Letter and value of every tag that filters can ask for: a name of one ASCII letter, and the string right after it, which
-    /// may hold anything. Tags without a value are left out.
+    /// Letter and value of every tag that filters can ask for.
     pub(crate) fn letters(&self) -> Letters<'a> {
-        Letters { reader: Reader { text: self.tags, at: 1 } }
+        Letters::new(self.tags)
     }
 }
 
@@ -65,53 +63,5 @@ impl Filter {
             && self.tags.iter().all(|(letter, wanted)| {
                 event.letters().any(|(name, value)| name == *letter && wanted.iter().any(|one| **one == *value))
             })
-    }
-}
-
-/// An iterator over letters and values.
-pub(crate) struct Letters<'a> {
-    reader: Reader<'a>,
-}
-
-impl<'a> Letters<'a> {
-    /// The next tag: its letter and value if it has them. None at the end.
-    #[inline]
-    fn tag(&mut self) -> Option<Option<(u8, Cow<'a, [u8]>)>> {
-        let reader = &mut self.reader;
-        reader.at += memchr::memchr(b'[', reader.text.get(reader.at..)?)? + 1;
-        let mut strings = [None, None];
-        let mut count = 0;
-        loop {
-            reader.space();
-            if reader.byte(b']').is_some() {
-                break;
-            }
-            if reader.byte(b',').is_some() {
-                continue;
-            }
-            let string = reader.string()?;
-            if let Some(place) = strings.get_mut(count) {
-                *place = Some(string);
-                count += 1;
-            }
-        }
-        let [Some(name), Some(value)] = strings else { return Some(None) };
-        Some(match *unescaped(reader.text, name) {
-            [letter] if letter.is_ascii_alphabetic() => Some((letter, unescaped(reader.text, value))),
-            _ => None,
-        })
-    }
-}
-
-impl<'a> Iterator for Letters<'a> {
-    type Item = (u8, Cow<'a, [u8]>);
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let found @ Some(_) = self.tag()? {
-                return found;
-            }
-        }
     }
 }

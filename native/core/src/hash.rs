@@ -26,19 +26,31 @@ impl Secret {
             state = fold(word(rest) ^ left, word(&rest[8..]) ^ state);
             rest = &rest[16..];
         }
-        let mut last = [0; 16];
-        last[..rest.len()].copy_from_slice(rest);
-        state = fold(word(&last) ^ left, word(&last[8..]) ^ state);
+        let (first, second) = last_words(rest);
+        state = fold(first ^ left, second ^ state);
         fold(state ^ right, left)
+    }
+}
+
+/// Up to 16 bytes as two words, which may overlap.
+#[inline(always)]
+fn last_words(bytes: &[u8]) -> (u64, u64) {
+    let half = |at: usize| bytes[at..].first_chunk().map_or(0, |half| u64::from(u32::from_le_bytes(*half)));
+    match bytes.len() {
+        8.. => (word(bytes), word(&bytes[bytes.len() - 8..])),
+        4.. => (half(0), half(bytes.len() - 4)),
+        1.. => {
+            let [first, middle, last] = [0, bytes.len() / 2, bytes.len() - 1].map(|at| u64::from(bytes[at]));
+            (first << 16 | middle << 8 | last, 0)
+        }
+        0 => (0, 0),
     }
 }
 
 /// The first eight bytes.
 #[inline(always)]
 fn word(bytes: &[u8]) -> u64 {
-    let mut first = [0; 8];
-    first.copy_from_slice(&bytes[..8]);
-    u64::from_le_bytes(first)
+    bytes.first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
 }
 
 #[inline(always)]

@@ -115,38 +115,48 @@ impl Index {
     }
 
     /// Calls `hit` with the key of every filter that matches, as often as it stands in the event's lists.
+    #[inline]
     fn each(&self, event: &View<'_>, mut hit: impl FnMut(u64) -> ControlFlow<()>) -> ControlFlow<()> {
         let event = Event::new(event);
-        for number in self.lists_of(event.view) {
-            let Some(list) = self.lists.get(number) else { continue };
-            let ending = list.ending.range((event.view.created_at, 0)..).map(|(_, entry)| entry);
-            for entry in list.lasting.iter().chain(ending) {
-                if entry.since <= event.view.created_at && (!entry.more || self.holds(entry.watch, &event)) {
-                    hit(entry.key)?;
-                }
+        let view = event.view;
+        let mut test = |entry: &Entry| {
+            let matches = entry.since <= view.created_at && (!entry.more || self.holds(entry.watch, &event));
+            if matches { hit(entry.key) } else { ControlFlow::Continue(()) }
+        };
+        let mut look = |list: &List| {
+            list.lasting.iter().try_for_each(&mut test)?;
+            if list.ending.is_empty() {
+                return ControlFlow::Continue(());
             }
+            list.ending.range((view.created_at, 0)..).try_for_each(|(_, entry)| test(entry))
+        };
+        for (field, value) in
+            [(NONE, [].as_slice()), (IDS, view.id), (AUTHORS, view.pubkey), (KINDS, &view.kind.to_be_bytes())]
+        {
+            self.lists
+                .find(field, value)
+                .and_then(|list| self.lists.get(list))
+                .map_or(ControlFlow::Continue(()), &mut look)?;
         }
-        ControlFlow::Continue(())
+        let (first, others) = self.lists_of_tags(view);
+        first.into_iter().chain(others).filter_map(|list| self.lists.get(list)).try_for_each(look)
     }
 
-    /// The lists of all values that the event has, each once.
-    fn lists_of(&self, event: &View<'_>) -> Vec<u32> {
-        let mut numbers = Vec::new();
-        let fields: [(u8, &[u8]); 4] =
-            [(NONE, &[]), (IDS, event.id), (AUTHORS, event.pubkey), (KINDS, &event.kind.to_be_bytes())];
-        for (field, value) in fields {
-            numbers.extend(self.lists.find(field, value));
-        }
-        let before = numbers.len();
+    /// The lists of the event's tags, each once: the first that is met, and the others, of which there are seldom any. An event
+    /// may have the same tag as often as there is room.
+    fn lists_of_tags(&self, event: &View<'_>) -> (Option<u32>, Vec<u32>) {
+        let (mut first, mut others) = (None, Vec::new());
         for (letter, value) in event.letters() {
-            numbers.extend(self.lists.find(letter, &value));
+            let Some(list) = self.lists.find(letter, &value) else { continue };
+            match first {
+                None => first = Some(list),
+                Some(first) if first == list => {}
+                Some(_) => others.push(list),
+            }
         }
-        // An event may have the same tag as often as there is room.
-        if numbers.len() > before + 1 {
-            numbers.sort_unstable();
-            numbers.dedup();
-        }
-        numbers
+        others.sort_unstable();
+        others.dedup();
+        (first, others)
     }
 
     fn holds(&self, number: u32, event: &Event<'_, '_>) -> bool {

@@ -13,6 +13,7 @@ mod index;
 pub mod ingest;
 mod json;
 pub mod keys;
+mod letters;
 mod lists;
 pub mod nip44;
 pub mod seal;
