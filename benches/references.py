@@ -14,7 +14,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,10 @@ import chonkie_core
 import coincurve
 import msgspec
 import orjson
+from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 ROOT = Path(__file__).parents[1]
+TEXT = WSMsgType.TEXT
 
 # --- libsecp256k1, as the crate secp256k1-sys vendors it ---------------------------------------------------------------------------
 
@@ -168,6 +170,59 @@ def signed_frame(key: coincurve.PrivateKey, values: Values, aux: bytes) -> bytes
         "sig": key.sign_schnorr(identity, aux).hex(),
     }
     return orjson.dumps(("EVENT", event))
+
+
+# --- websockets: picows ------------------------------------------------------------------------------------------------------------
+
+
+class CheckingListener(WSListener):
+    """Receives EVENT frames with picows and checks their ids (`checked`); `told` hears of how many, once a read."""
+
+    def __init__(self, told: Callable[[int], None]) -> None:
+        self.told = told
+        self.events: list[Wire] = []
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """A message that came in one piece."""
+        if frame.msg_type == TEXT and frame.fin:
+            self.events.append(checked(frame.get_payload_as_bytes(), signatures=False))
+        if frame.last_in_buffer and self.events:
+            events, self.events = self.events, []
+            self.told(len(events))
+
+
+class DroppingListener(WSListener):
+    """What Pylon's listener does with a table of delivered events, in Python: `delivered` has ids (64 hex) by the name of a subscription.
+
+    `told` hears of the ids that were dropped, `handed` gets the other texts, both once a read.
+    """
+
+    def __init__(
+        self, told: Callable[[list[bytes]], None], handed: Callable[[list[bytes]], None], delivered: dict[bytes, set[bytes]], most: int
+    ) -> None:
+        self.told, self.handed = told, handed
+        self.delivered, self.most = delivered, most
+        self.dropped: list[bytes] = []
+        self.texts: list[bytes] = []
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """A message that came in one piece; one that claims the id of a delivered event goes no further."""
+        if frame.msg_type == TEXT and frame.fin and frame.payload_size <= self.most:
+            text = frame.get_payload_as_bytes()
+            end = text.find(b'"', 10)
+            ids = self.delivered.get(text[10:end]) if text.startswith(b'["EVENT","') else None
+            at = end + 9 if text.startswith(b'",{"id":"', end) else text.find(b'"id":"', end) + 6
+            if ids is not None and (claimed := text[at : at + 64]) in ids:
+                self.dropped.append(claimed)
+            else:
+                self.texts.append(text)
+        if frame.last_in_buffer:
+            if self.dropped:
+                dropped, self.dropped = self.dropped, []
+                self.told(dropped)
+            if self.texts:
+                texts, self.texts = self.texts, []
+                self.handed(texts)
 
 
 # --- filters: dicts ----------------------------------------------------------------------------------------------------------------
