@@ -1,5 +1,6 @@
 //! Events, keys, NIP-44, BOLT11 and the spans of texts of Pylon: bytes in, bytes out, no Python and no I/O.
 
+pub mod batch;
 pub mod bip32;
 pub mod bolt11;
 mod canonical;
