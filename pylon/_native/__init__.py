@@ -49,6 +49,7 @@ from pylon._native.core import (
     seal,
     unseal,
     verify,
+    verify_batch,
 )
 
 __all__ = [
@@ -81,4 +82,5 @@ __all__ = [
     "seal",
     "unseal",
     "verify",
+    "verify_batch",
 ]

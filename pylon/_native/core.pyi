@@ -70,6 +70,11 @@ def load_event(raw: bytes, /) -> VerifiedEvent:
 def verify(pubkey: bytes, signature: bytes, message: bytes, /) -> bool:
     """BIP-340: x-only key (32), signature (64), message of any length."""
 
+def verify_batch(pubkeys: bytes, signatures: bytes, messages: bytes, /) -> bytes:
+    """BIP-340 for n keys (32 bytes each), signatures (64) and messages (32), one after the other: n bytes, 1 for a right one, else 0.
+
+    Runs without the GIL. A few are checked one by one; more at once, the more of one key the faster, and one by one only if that fails."""
+
 def public_key(secret: bytes, /) -> bytes:
     """The compressed public key (33 bytes) of a secret key (32 bytes). ValueError outside 1..n-1."""
 

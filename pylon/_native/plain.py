@@ -23,6 +23,7 @@ from pylon._native.plain_chunk import chunk_spans
 __all__ = [
     "BAD_ID", "BAD_SIGNATURE", "BAD_UTF8", "OK", "SYNTAX", "Invoice", "bip32_derive", "bolt11_decode", "check_codes", "chunk_spans",
     "event_id", "nip44_conversation_key", "nip44_decrypt", "nip44_encrypt", "padded_len", "public_key", "sign", "verify",
+    "verify_batch",
 ]
 
 OK, SYNTAX, BAD_ID, BAD_SIGNATURE, BAD_UTF8 = range(5)
@@ -122,6 +123,17 @@ def verify(pubkey: bytes, signature: bytes, message: bytes) -> bool:
         return PublicKeyXOnly(pubkey).verify(signature, message)
     except ValueError:
         return False
+
+
+def verify_batch(pubkeys: bytes, signatures: bytes, messages: bytes) -> bytes:
+    """One byte a signature, one after the other: 1 for a right one, else 0."""
+    count = len(pubkeys) // 32
+    if (len(pubkeys), len(signatures), len(messages)) != (32 * count, 64 * count, 32 * count):
+        raise ValueError("a wrong length")
+    items = range(count)
+    return bytes(
+        verify(pubkeys[32 * i : 32 * i + 32], signatures[64 * i : 64 * i + 64], messages[32 * i : 32 * i + 32]) for i in items
+    )
 
 
 def sign(secret: bytes, message: bytes, aux: bytes) -> bytes:

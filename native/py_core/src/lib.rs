@@ -1,6 +1,7 @@
 //! The Python face of `pylon-core`: module `pylon._native.core`, described in `pylon/_native/core.pyi`. Bytes in, bytes
 //! out; every error of the core becomes one `ValueError`.
 
+mod batch;
 mod event_id;
 mod events;
 mod invoice;
@@ -113,6 +114,8 @@ fn chunk_spans(py: Python<'_>, text: &[u8], max_bytes: &Bound<'_, PyAny>) -> Res
 /// What the Rust extension offers.
 #[pymodule]
 mod core {
+    #[pymodule_export]
+    use super::batch::verify_batch;
     #[pymodule_export]
     use super::event_id::event_id;
     #[pymodule_export]
