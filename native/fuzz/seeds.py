@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -92,6 +93,11 @@ def payloads() -> dict[str, str | bytes]:
     return seeds
 
 
+def noise() -> dict[str, str | bytes]:
+    """Bytes of no meaning, for targets whose input is a list of steps: some make hundreds of them."""
+    return {f"noise-{length}": hashlib.shake_256(str(length).encode()).digest(length) for length in (16, 64, 256, 1024, 4096)}
+
+
 def write(target: str, seeds: dict[str, str] | dict[str, str | bytes]) -> None:
     """One file a seed, in the folder of its target."""
     folder = HERE / "corpus" / target
@@ -105,3 +111,4 @@ if __name__ == "__main__":
     write("event", events())
     write("bolt11", invoices())
     write("nip44", payloads())
+    write("filter", noise())
