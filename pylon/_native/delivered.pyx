@@ -190,7 +190,8 @@ cdef class Delivered:
             return
         if young.count == self.capacity:
             self.young, self.old = self.old, self.young
-            memset(young.index, 0, young.length * sizeof(uint32_t))
+            if young.index != NULL:
+                memset(young.index, 0, young.length * sizeof(uint32_t))
             young.count = 0
         if young.count == young.room:
             self._grow(young)

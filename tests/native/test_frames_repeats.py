@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import random
+from itertools import pairwise
 
 import pytest
 from picows import WSMsgType, ws_connect, ws_create_server
@@ -88,6 +90,31 @@ async def test_fragments() -> None:
     await line.receive(*pieces)
     assert line.sink.texts == [event(2)]
     assert line.sink.repeats == [identity(1)]
+
+
+async def test_whatever_the_pieces() -> None:
+    """In any order, in fragments of any size: what is handed over, and what is told, is what the twin of the table says."""
+    dice = random.Random(1)
+    line, twin = Line(), plain_frames.Delivered(10_000)
+    scope = twin.open("s")
+    for number in range(0, 40, 3):
+        line.has(number)
+        twin.add(scope, identity(number).hex())
+    payloads = [
+        dice.choice((event(number), event(number, "t"), event(number)[: dice.randrange(90)], b'["EOSE","s"]'))
+        for number in (dice.randrange(40) for _ in range(1000))
+    ]
+    pieces: list[bytes] = []
+    for payload in payloads:
+        cuts = sorted(dice.randrange(len(payload) + 1) for _ in range(dice.randrange(4)))
+        parts = [payload[first:last] for first, last in pairwise([0, *cuts, len(payload)])]
+        for at, part in enumerate(parts):
+            pieces.append(frame(CONTINUATION if at else TEXT, part, fin=at == len(parts) - 1, masked=False))
+    await line.receive(*pieces)
+    assert line.sink.texts == [payload for payload in payloads if not twin.repeats(payload)]
+    told = [bytes.fromhex(payload.partition(b'"id":"')[2][:64].decode()) for payload in payloads if twin.repeats(payload)]
+    assert b"".join(line.sink.repeats) == b"".join(told)
+    assert len(told) > 50
 
 
 async def test_a_read_of_repetitions_only() -> None:
