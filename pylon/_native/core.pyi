@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Final, final
 
+from typing_extensions import Buffer
+
 __version__: Final[str]
 BUILD_PROFILE: Final[str]
 
@@ -185,9 +187,16 @@ def seal(key: bytes, nonce: bytes, plaintext: bytes, aad: bytes, /) -> bytes:
 def unseal(key: bytes, nonce: bytes, ciphertext: bytes, aad: bytes, /) -> bytes:
     """The plaintext. Every failure is a ValueError with the one message `cannot decrypt`."""
 
-def chunk_spans(text: bytes, max_bytes: int, /) -> list[tuple[int, int]]:
-    """Spans (start, end) in bytes that follow each other without a gap, none longer than `max_bytes`. Runs without the GIL.
+def chunk_spans(text: Buffer, max_bytes: int, /) -> list[tuple[int, int]]:
+    """Spans (start, end) in bytes that follow each other without a gap, none longer than `max_bytes`. ValueError below 64.
 
-    Each ends at the best boundary in the last half of its window: an empty line before something at column 0, a line that begins a
-    definition of source code, an empty line, a line, a sentence, a word; else before the grapheme that does not fit any more (UAX #29),
-    and inside a grapheme only if it is longer than the window. Linear. ValueError for `max_bytes` below 64 and for what is not UTF-8."""
+    Each ends at the best boundary in the window before its bound (the last half, never more than 4096 bytes), the last of the best: before
+    a heading (`#` to `######`; of several in a row, before the first), after an empty line (one before something at column 0 first), before
+    a fence that names a language or a line that begins a definition at column 0, after a line, after a sentence, after a space; else
+    before the grapheme that does not fit any more (UAX #29), and inside a grapheme only if it is longer than `max_bytes`. Linear.
+
+    Any buffer in one piece is read in place: of a mapped file, only the windows are. A read-only one is read without the GIL. Bytes that
+    are no UTF-8 are no error: each is a character of its own."""
+
+def is_utf8(text: Buffer, /) -> bool:
+    """Whether all bytes of a buffer are UTF-8."""

@@ -18,11 +18,11 @@ from collections.abc import Iterator, Sequence
 from coincurve import PrivateKey, PublicKey, PublicKeyXOnly
 
 from pylon._native.plain_bolt11 import Invoice, bolt11_decode
-from pylon._native.plain_chunk import chunk_spans
+from pylon._native.plain_chunk import chunk_spans, is_utf8
 
 __all__ = [
     "BAD_ID", "BAD_SIGNATURE", "BAD_UTF8", "OK", "SYNTAX", "Invoice", "bip32_derive", "bolt11_decode", "check_codes", "chunk_spans",
-    "event_id", "nip44_conversation_key", "nip44_decrypt", "nip44_encrypt", "padded_len", "public_key", "sign", "verify",
+    "event_id", "is_utf8", "nip44_conversation_key", "nip44_decrypt", "nip44_encrypt", "padded_len", "public_key", "sign", "verify",
     "verify_batch",
 ]
 

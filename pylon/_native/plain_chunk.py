@@ -1,4 +1,4 @@
-"""The twin of `chunk_spans`: spans of bounded size, cut where `bytes.rfind` finds the best boundary; graphemes by `regex` (UAX #29)."""
+"""The twin of `chunk_spans`: spans of bounded size, each boundary looked for by itself; graphemes by `regex` (UAX #29)."""
 
 from __future__ import annotations
 
@@ -6,28 +6,71 @@ from collections.abc import Iterator
 from typing import Final
 
 import regex
+from typing_extensions import Buffer
 
 MIN_BYTES: Final = 64
+WINDOW: Final = 4096
+LINE: Final = 256
 DEFINITIONS: Final = (
     b"def ", b"class ", b"async ", b"fn ", b"pub ", b"pub(", b"impl ", b"impl<", b"func ", b"function ", b"struct ", b"enum ", b"trait ",
     b"mod ", b"type ", b"interface ", b"export ", b"const ", b"static ", b"unsafe ", b"extern ", b"public ", b"private ", b"protected ",
     b"namespace ", b"template",
 )
+HEADING: Final = regex.compile(rb"#{1,6}[ \t]")
+FENCE: Final = regex.compile(rb"(?:`{3,16}+(?!`)|~{3,16}+(?!~))[^ \t\n\f\r]")
+SENTENCES: Final = (b". ", b"! ", b"? ", "。".encode(), "！".encode(), "？".encode())
+SPACES: Final = (b" ", b"\t", b"\r")
 GRAPHEME: Final = regex.compile(r"\X")
+LOOSE: Final = dict.fromkeys(range(0xDC80, 0xDD00), 0)
+"""Bytes that are no UTF-8, as Python escapes them, stand alone as a control character does."""
 
 
-def chunk_spans(text: bytes, max_bytes: int) -> list[tuple[int, int]]:
-    """Spans (start, end) of at most `max_bytes` bytes that follow each other without a gap. ValueError below 64, or not UTF-8."""
+def chunk_spans(text: Buffer, max_bytes: int) -> list[tuple[int, int]]:
+    """Spans (start, end) of at most `max_bytes` bytes that follow each other without a gap. ValueError below 64."""
     if not MIN_BYTES <= max_bytes < 2**63:
         raise ValueError("a span has 64 bytes at least and 2^63-1 at most")
-    text.decode()
+    raw = _bytes(text)
     spans = []
     start = 0
-    while len(text) - start > max_bytes:
-        end = _cut(text, start, max_bytes)
+    while len(raw) - start > max_bytes:
+        end = _cut(raw, start, max_bytes)
         spans.append((start, end))
         start = end
-    return [*spans, (start, len(text))] if start < len(text) else spans
+    return [*spans, (start, len(raw))] if start < len(raw) else spans
+
+
+def is_utf8(text: Buffer) -> bool:
+    """Whether all bytes are UTF-8."""
+    try:
+        _bytes(text).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _bytes(text: Buffer) -> bytes:
+    view = memoryview(text)
+    if not view.c_contiguous:
+        raise ValueError("a text is one piece of memory")
+    return view.tobytes()
+
+
+def _cut(text: bytes, start: int, most: int) -> int:
+    """Where the span from `start` on ends: the best boundary in the window, the last of the best."""
+    high = start + most
+    low = high - min(most // 2, WINDOW)
+    lines = list(_ends(text, b"\n", low, high))
+    empty = [end for end in (_blank(text, line) for line in lines) if 0 < end <= high]
+    boundaries: tuple[Iterator[int], ...] = (
+        (line for line in lines if _heading(text, line)),
+        (end for end in empty if text[end] not in b" \t\r\n})]"),
+        iter(empty),
+        (line for line in lines if FENCE.match(text, line) or text.startswith(DEFINITIONS, line)),
+        iter(lines),
+        _whole_ends(text, start, SENTENCES, low, high),
+        _whole_ends(text, start, SPACES, low, high),
+    )
+    return next((cut for kind in boundaries for cut in kind), 0) or _anywhere(text, start, high)
 
 
 def _ends(text: bytes, mark: bytes, low: int, high: int) -> Iterator[int]:
@@ -37,58 +80,47 @@ def _ends(text: bytes, mark: bytes, low: int, high: int) -> Iterator[int]:
         high = found + len(mark) - 1
 
 
-def _cut(text: bytes, start: int, most: int) -> int:
-    """Where the span from `start` on ends."""
-    low, high = start + most // 2, start + most
-
-    def best(*marks: bytes) -> int:
-        return max((next((end for end in _ends(text, mark, low, high) if _whole(text, start, end)), 0) for mark in marks), default=0)
-
-    empty = 0
-    for end in _ends(text, b"\n", low, high):
-        if text[max(start, end - 3) : end - 1].removesuffix(b"\r").endswith(b"\n"):
-            empty = empty or end
-            if text[end : end + 1] not in b" \t\r\n})]":
-                return end
-    for end in _ends(text, b"\n", low, high):
-        if text.startswith(DEFINITIONS, end):
-            return end
-    if empty:
-        return empty
-    if line := text.rfind(b"\n", low, high) + 1:
-        return line
-    sentence = next((end for end in _ends(text, b" ", low, high) if text[end - 2] in b".!?" and _whole(text, start, end)), 0)
-    return max(sentence, best("。".encode(), "！".encode(), "？".encode())) or best(b" ", b"\t", b"\r") or _anywhere(text, start, high)
+def _whole_ends(text: bytes, start: int, marks: tuple[bytes, ...], low: int, high: int) -> Iterator[int]:
+    """The last place where one of `marks` ends and a grapheme does."""
+    lasts = (next((end for end in _ends(text, mark, low, high) if _whole(text, start, end)), 0) for mark in marks)
+    if last := max(lasts):
+        yield last
 
 
-def _inside(text: bytes, at: int) -> bool:
-    """Whether a character goes on at `at`."""
-    return at < len(text) and text[at] & 0xC0 == 0x80
+def _heading(text: bytes, line: int) -> bool:
+    """Whether a heading begins at `line`, and the line before is none."""
+    if not HEADING.match(text, line):
+        return False
+    before = text.rfind(b"\n", max(0, line - 1 - LINE), line - 1)
+    return before < 0 or text[before + 1] != ord("#")
 
 
-def _graphemes(text: bytes, start: int, end: int) -> set[int]:
-    """Where graphemes begin, from `start` up to the character at `end`."""
-    end += 1
-    while _inside(text, end):
-        end += 1
-    found = {start}
-    for match in GRAPHEME.finditer(text[start:end].decode()):
-        start += len(match[0].encode())
-        found.add(start)
-    return found
+def _blank(text: bytes, line: int) -> int:
+    """Where the empty line ends that begins at `line`, or 0."""
+    return line + 1 if text[line : line + 1] == b"\n" else line + 2 if text[line : line + 2] == b"\r\n" else 0
+
+
+def _graphemes(text: bytes, start: int, high: int) -> tuple[set[int], int]:
+    """Where graphemes begin after `start`, up to the character that holds `high`, and where that begins."""
+    graphemes, characters = set(), start
+    for match in GRAPHEME.finditer(text[start : high + 4].decode(errors="surrogateescape").translate(LOOSE)):
+        graphemes.add(start)
+        for character in match[0]:
+            characters = start if start <= high else characters
+            start += len(character.encode())
+    return {at for at in graphemes if at <= high}, characters
 
 
 def _whole(text: bytes, start: int, at: int) -> bool:
     """Whether a grapheme begins at `at`."""
     if text[at - 1] < 128 and text[at] < 128:
         return text[at - 1 : at + 1] != b"\r\n"
-    return not _inside(text, at) and at in _graphemes(text, start, at)
+    return at in _graphemes(text, start, at)[0]
 
 
 def _anywhere(text: bytes, start: int, high: int) -> int:
-    """Before the grapheme that does not fit any more; inside it only if it is longer than the whole window."""
-    while _inside(text, high):
-        high -= 1
+    """Before the grapheme that does not fit any more; inside it only if it is longer than the whole span may be."""
     if _whole(text, start, high):
         return high
-    return max((at for at in _graphemes(text, start, high) if start < at < high), default=high)
+    graphemes, character = _graphemes(text, start, high)
+    return max(graphemes - {start}, default=character)

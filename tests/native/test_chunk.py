@@ -1,8 +1,7 @@
-"""Spans of texts: native code against the twin, and what every cut obeys whatever the text."""
+"""Spans of texts: native code against the twin, and what every cut obeys whatever the text: lossless, bounded, whole, linear."""
 
 from __future__ import annotations
 
-import threading
 import unicodedata
 from itertools import pairwise
 
@@ -18,7 +17,8 @@ VIRAMA = 9  # the canonical combining class
 FAMILY = "👨‍👩‍👧‍👦"
 WORDS = [
     "word", " ", "  ", "\n", "\n\n", "\r\n", "\r\n\r\n", "\r", "\t", ". ", "! ", "? ", "。", "！",
-    "def f():\n", "class A:\n", "pub fn f() {\n", "}\n", "    return 1\n", "\0", "x" * 40,
+    "def f():\n", "class A:\n", "pub fn f() {\n", "}\n", "    return 1\n", "\0", "x" * 40, "# ", "## a\n", "####### b\n", "#c\n", "\t# ",
+    "```", "```rust\n", "~~~a\n", "`" * 17 + "a\n", "？", "\ufb01", "\u3099",
     "é", "e\u0301", "\u0301", "字", "字字字字字字字字", FAMILY, "🇩🇪", "🇫", "👍🏽", "\u200d", "각", "\u1100\u1161", "क्षि", "ไทย",
     "שלום", "\u202e", "\U0010ffff", "क्", "த்ரி", "\u200c", "\u0600",
 ]
@@ -27,9 +27,9 @@ texts = st.lists(st.sampled_from(WORDS), max_size=200).map("".join)
 known = st.characters(exclude_categories=["Cs", "Cn"]).filter(lambda character: unicodedata.combining(character) != VIRAMA)
 
 
-def cut(text: str, most: int = 64, *, twin: bool = True) -> list[bytes]:
+def cut(text: str | bytes, most: int = 64, *, twin: bool = True) -> list[bytes]:
     """The pieces of native code: those of the twin, lossless, bounded, and whole."""
-    raw = text.encode()
+    raw = text.encode() if isinstance(text, str) else text
     spans = _native.chunk_spans(raw, most)
     if twin:
         assert spans == plain.chunk_spans(raw, most)
@@ -37,8 +37,9 @@ def cut(text: str, most: int = 64, *, twin: bool = True) -> list[bytes]:
     assert b"".join(pieces) == raw
     assert [end for _, end in spans[:-1]] == [start for start, _ in spans[1:]]
     assert all(0 < len(piece) <= most for piece in pieces)
-    for piece in pieces:
-        piece.decode()
+    if _native.is_utf8(raw):
+        for piece in pieces:
+            piece.decode()
     assert not any(before.endswith(b"\r") and after.startswith(b"\n") for before, after in pairwise(pieces))
     return pieces
 
@@ -65,30 +66,6 @@ def test_a_grapheme_that_fits_is_never_cut(text: str) -> None:
         at += len(grapheme.encode())
     if all(len(grapheme.encode()) <= 64 for grapheme in graphemes):
         assert {start for start, _ in _native.chunk_spans(text.encode(), 64)} <= starts
-
-
-@pytest.mark.parametrize(
-    ("text", "first"),
-    [
-        ("a" * 40 + "\n\n" + "b" * 8 + "\nc. d " + "e" * 60, "a" * 40 + "\n\n"),
-        ("a" * 40 + "\r\n\r\n" + "b" * 8 + "\r\nc" + "e" * 60, "a" * 40 + "\r\n\r\n"),
-        ("a" * 40 + "\n" + "b. c " + "d" * 60, "a" * 40 + "\n"),
-        ("a" * 40 + ". " + "b c " + "d" * 60, "a" * 40 + ". "),
-        ("字" * 13 + "。" + "字 字" + "字" * 30, "字" * 13 + "。"),
-        ("a" * 40 + " " + "d" * 60, "a" * 40 + " "),
-        ("a" * 100, "a" * 64),
-        ("字" * 40, "字" * 21),
-        ("a" * 10 + "\n\n" + "b" * 100, "a" * 10 + "\n\n" + "b" * 52),  # a boundary in the first half would make a small piece
-        ("    x = 1\n" * 4 + "def f():\n    pass\n    a\n\n    b\n" + "    x\n" * 9, "    x = 1\n" * 4),  # before a definition
-        ("use x;\n" * 6 + "\n/// It.\npub fn f() {\n    a\n}\n" * 3, "use x;\n" * 6 + "\n"),  # its comment stays with it
-        ("a" * 63 + "e\u0301" + "b" * 60, "a" * 63),
-        ("a" * 60 + FAMILY + "b" * 60, "a" * 60),
-        ("🇩🇪" * 20, "🇩🇪" * 8),
-    ],
-)
-def test_the_best_boundary_of_the_last_half_is_taken(text: str, first: str) -> None:
-    """Paragraph before line before sentence before word before grapheme; a definition before what stands inside one."""
-    assert cut(text)[0].decode() == first
 
 
 @pytest.mark.parametrize(
@@ -119,12 +96,30 @@ def test_a_bound_that_is_none(most: int) -> None:
             module.chunk_spans(b"text", most)
 
 
-@pytest.mark.parametrize("raw", [b"\xff", b"ok \xc3", b"\xed\xa0\x80", b"\xc0\x80", "é".encode("latin-1")])
-def test_what_is_not_utf8(raw: bytes) -> None:
-    """Bytes that are not UTF-8 (lone surrogates and overlong forms included) are refused."""
+broken = st.sampled_from([*(word.encode() for word in WORDS), b"\xff", b"\xe5\xad", b"\x97", b"\xed\xa0\x80", b"\xf0\x9f\xa6"])
+
+
+@given(st.lists(broken, max_size=200).map(b"".join))
+def test_bytes_that_are_no_utf8_are_characters_of_their_own(raw: bytes) -> None:
+    """Nothing is refused: whole characters stay whole among broken ones, and the twin agrees on every cut."""
+    pieces = cut(raw, 65)
+    whole = raw.decode(errors="replace").count("\ufffd")
+    assert sum(piece.decode(errors="replace").count("\ufffd") for piece in pieces) >= whole
+    assert b"".join(pieces).decode(errors="ignore") == "".join(piece.decode(errors="ignore") for piece in pieces)
+
+
+@pytest.mark.parametrize(
+    ("raw", "valid"),
+    [
+        (b"", True), (b"\0", True), ("字🦊é".encode(), True), (b"\xff", False), (b"ok \xc3", False), (b"\xed\xa0\x80", False),
+        (b"\xc0\x80", False), ("é".encode("latin-1"), False), (b"a" * 1000 + b"\xf4\x90\x80\x80", False),
+    ],
+)
+def test_what_is_utf8(raw: bytes, valid: bool) -> None:
+    """Lone surrogates and overlong forms are none."""
     for module in (_native, plain):
-        with pytest.raises(ValueError):  # noqa: PT011 -- the twin says it in Python's words
-            module.chunk_spans(raw, 64)
+        assert module.is_utf8(raw) is valid
+        assert module.is_utf8(memoryview(bytearray(raw))) is valid
 
 
 @pytest.mark.parametrize("unit", ["a", "字", "🇩", "\u0301", " \u0301", "\u200d🦊", "क्", "\n", "x\u0600"], ids=ascii)
@@ -134,15 +129,3 @@ def test_the_longest_line_is_linear(unit: str) -> None:
     spans = _native.chunk_spans(raw, 1 << 16)
     assert len(spans) <= 2 * len(raw) // (1 << 16) + 1
     assert spans[-1][1] == len(raw)
-
-
-def test_several_threads_cut_one_text() -> None:
-    """The GIL is released: threads may cut the same bytes at once, and find the same."""
-    raw = ("a line of text. " * 20 + "\n\n").encode() * 2000
-    expected, found = _native.chunk_spans(raw, 4096), []
-    threads = [threading.Thread(target=lambda: found.append(_native.chunk_spans(raw, 4096))) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == [expected] * 4

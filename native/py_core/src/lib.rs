@@ -7,8 +7,9 @@ mod events;
 mod invoice;
 mod keys;
 mod seen;
+mod text;
 
-use pylon_core::{Error, bip32, chunk, error, event, ingest, nip44, seal};
+use pylon_core::{Error, bip32, error, event, ingest, nip44, seal};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -103,14 +104,6 @@ fn unseal<'py>(
     Ok(PyBytes::new(py, &seal::unseal(key, nonce, ciphertext, aad)?))
 }
 
-#[pyfunction]
-#[pyo3(signature = (text, max_bytes, /))]
-fn chunk_spans(py: Python<'_>, text: &[u8], max_bytes: &Bound<'_, PyAny>) -> Result<Vec<(usize, usize)>> {
-    // A bound that fits no machine word bounds nothing; one below zero is too small.
-    let max_bytes = integer(max_bytes, "a span has 64 bytes at least and 2^63-1 at most")?;
-    Ok(py.detach(|| chunk::spans(text, usize::try_from(max_bytes).unwrap_or(0)))?)
-}
-
 /// What the Rust extension offers.
 #[pymodule]
 mod core {
@@ -126,9 +119,11 @@ mod core {
     use super::keys::{Signer, public_key, verify};
     #[pymodule_export]
     use super::seen::Seen;
+    #[pymodule_export]
+    use super::text::{chunk_spans, is_utf8};
     use super::{Bound, PyModule, PyModuleMethods, PyResult, event, ingest};
     #[pymodule_export]
-    use super::{bip32_derive, chunk_spans, nip44_conversation_key, nip44_decrypt, nip44_encrypt, seal_, unseal};
+    use super::{bip32_derive, nip44_conversation_key, nip44_decrypt, nip44_encrypt, seal_, unseal};
 
     #[pymodule_init]
     fn init(m: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -1,0 +1,154 @@
+//! Spans of bounded size over a text of any length, cut where it parts by itself; never inside a grapheme that fits (UAX #29).
+//!
+//! The spans are lossless (they cover every byte once, in order), bounded, and the same for the same bytes. No cut stands in a
+//! character, in a grapheme cluster (but in one longer than the bound, between its characters), or in a CRLF. Only windows are
+//! read, so a file that is mapped is cut without reading it whole; bytes that are no UTF-8 are characters of their own.
+
+mod block;
+mod boundary;
+mod grapheme;
+mod window;
+
+use crate::error::Error;
+use block::{Block, Portable};
+use window::Window;
+
+/// The smallest bound: room for every grapheme that people write.
+pub const MIN_BYTES: usize = 64;
+
+/// The bytes before the bound in which a natural boundary is looked for, if half the bound is not less.
+pub const WINDOW: usize = 4096;
+
+/// Where to cut `text` so that no span has more than `max_bytes`: the end of each span, the last being the end of the text.
+///
+/// The best boundary in the window before the bound is taken, the last of the best: a heading, an empty line (one before
+/// something at column 0 first), the start of a block of code or of a definition at column 0, a line end, a sentence end, a
+/// space, a grapheme. The window is the last half of the bound, and never more than `WINDOW`.
+///
+/// # Errors
+/// `Error::Text` where `max_bytes` is less than `MIN_BYTES`.
+pub fn ends(text: &[u8], max_bytes: usize) -> Result<Vec<usize>, Error> {
+    if max_bytes < MIN_BYTES {
+        return Err(Error::Text("a span has 64 bytes at least and 2^63-1 at most"));
+    }
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("bmi2") && is_x86_feature_detected!("lzcnt")
+        {
+            // SAFETY: the processor has what it needs.
+            return Ok(unsafe { ends_avx512(text, max_bytes) });
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi2") && is_x86_feature_detected!("lzcnt") {
+            // SAFETY: the processor has what it needs.
+            return Ok(unsafe { ends_avx2(text, max_bytes) });
+        }
+    }
+    Ok(ends_by::<Portable>(text, max_bytes))
+}
+
+/// # Safety
+/// The processor has AVX-512 BW, BMI2 and LZCNT.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512bw,bmi2,lzcnt")]
+unsafe fn ends_avx512(text: &[u8], max_bytes: usize) -> Vec<usize> {
+    ends_by::<block::Avx512>(text, max_bytes)
+}
+
+/// # Safety
+/// The processor has AVX2, BMI2 and LZCNT.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,bmi2,lzcnt")]
+unsafe fn ends_avx2(text: &[u8], max_bytes: usize) -> Vec<usize> {
+    ends_by::<block::Avx2>(text, max_bytes)
+}
+
+/// Two spans that follow each other cover `max_bytes` nearly and cost that much at most, so the whole is linear whatever the
+/// text: a span is short only where the next grapheme fills the bound.
+#[inline(always)]
+fn ends_by<B: Block>(text: &[u8], max_bytes: usize) -> Vec<usize> {
+    let mut ends = Vec::with_capacity(text.len() / max_bytes + 1);
+    let mut start = 0;
+    while text.len() - start > max_bytes {
+        let high = start + max_bytes;
+        start = Window { text, start, low: high - WINDOW.min(max_bytes / 2), high }.cut::<B>();
+        ends.push(start);
+    }
+    if start < text.len() {
+        ends.push(text.len());
+    }
+    ends
+}
+
+/// Whether `text` is UTF-8 all through.
+pub fn is_utf8(text: &[u8]) -> bool {
+    simdutf8::basic::from_utf8(text).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARTS: [&str; 26] = [
+        "a word ",
+        ". ",
+        "\n",
+        "\n\n",
+        "\r\n",
+        "\r\n\r\n",
+        "\r",
+        "\n# h\n",
+        "\n#c\n",
+        "\n```rust\n",
+        "\nfn f() {\n",
+        "\n    x\n",
+        "\t",
+        "。",
+        "！",
+        "字",
+        "👨‍👩‍👧‍👦",
+        "🇩🇪",
+        "e\u{301}",
+        "\u{301}",
+        "\0",
+        "x",
+        "クク",
+        "? ",
+        "각",
+        "\n}\n",
+    ];
+
+    /// Texts of all kinds of boundaries, each kind more often in some of them.
+    fn texts() -> impl Iterator<Item = Vec<u8>> {
+        let mut state = 1u64;
+        let mut random = move |below: usize| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 33) as usize % below
+        };
+        (0..300).map(move |number| {
+            let kinds: Vec<_> = (0..1 + number % 9).map(|_| PARTS[random(PARTS.len())]).collect();
+            let mut text: Vec<u8> = (0..random(900)).flat_map(|_| kinds[random(kinds.len())].bytes()).collect();
+            if number % 5 == 0 {
+                text.iter_mut().step_by(31).for_each(|byte| *byte = byte.wrapping_add(0x5d));
+            }
+            text
+        })
+    }
+
+    #[test]
+    fn every_processor_cuts_the_same() {
+        for text in texts() {
+            for max_bytes in [64, 65, 127, 128, 200, 1000, 9000] {
+                let portable = ends_by::<Portable>(&text, max_bytes);
+                assert_eq!(ends(&text, max_bytes), Ok(portable.clone()));
+                #[cfg(target_arch = "x86_64")]
+                if is_x86_feature_detected!("avx2")
+                    && is_x86_feature_detected!("bmi2")
+                    && is_x86_feature_detected!("lzcnt")
+                {
+                    // SAFETY: the processor has what it needs.
+                    assert_eq!(unsafe { ends_avx2(&text, max_bytes) }, portable);
+                }
+            }
+        }
+    }
+}
