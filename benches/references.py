@@ -51,14 +51,13 @@ def vendored() -> Path:
     """The folder of libsecp256k1's sources, where cargo keeps them."""
     command = ["cargo", "metadata", "--locked", "--format-version", "1", "--manifest-path", str(ROOT / "Cargo.toml")]
     packages = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)["packages"]
-    found = [package for package in packages if package["name"] == "secp256k1-sys"]
-    newest = max(found, key=lambda package: tuple(map(int, package["version"].split("."))))
-    return Path(newest["manifest_path"]).parent / "depend" / "secp256k1"
+    found = {tuple(map(int, one["version"].split("."))): one["manifest_path"] for one in packages if one["name"] == "secp256k1-sys"}
+    return Path(found[max(found)]).parent / "depend" / "secp256k1"
 
 
 @cache
 def libsecp256k1() -> ctypes.CDLL:
-    """libsecp256k1 and LOOP, compiled with -O2 (gcc where it is installed) and, on x86-64, with its assembly; kept below build/."""
+    """libsecp256k1 and LOOP, compiled with -O2, by gcc where it is installed, and on x86-64 with its assembly; kept below build/."""
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         raise RuntimeError("the benches compile libsecp256k1 and need a C compiler: neither gcc nor cc is on PATH")
@@ -138,8 +137,17 @@ class Notice(msgspec.Struct, tag="NOTICE", array_like=True):
     message: str
 
 
-decode_event = msgspec.json.Decoder(Wire).decode
 decode_frame = msgspec.json.Decoder(Delivery | Eose | Answer | Notice).decode
+
+
+def sha256(data: bytes) -> bytes:
+    """32 bytes, by OpenSSL."""
+    return hashlib.sha256(data).digest()
+
+
+def canonical(pubkey: str, created_at: int, kind: int, tags: Sequence[Sequence[str]], content: str) -> bytes:
+    """What the id is the hash of, by orjson."""
+    return orjson.dumps((0, pubkey, created_at, kind, tags, content))
 
 
 def event_id(pubkey: str, created_at: int, kind: int, tags: Sequence[Sequence[str]], content: str) -> bytes:
@@ -238,7 +246,6 @@ class Wanted:
         self.since, self.until = fields.get("since", 0), fields.get("until", 1 << 63)
 
     def matches(self, event: dict[str, Any]) -> bool:
-        """Every condition."""
         return (
             (self.ids is None or event["id"] in self.ids)
             and (self.authors is None or event["pubkey"] in self.authors)
@@ -261,22 +268,16 @@ class DictIndex:
             self.add(Wanted(key, fields))
 
     def add(self, wanted: Wanted) -> None:
-        """Index it."""
-        if wanted.ids is not None:
-            for value in wanted.ids:
-                self.ids.setdefault(value, []).append(wanted)
-        elif wanted.tags:
-            name, values = wanted.tags[0]
-            for value in values:
-                self.tags.setdefault((name, value), []).append(wanted)
-        elif wanted.authors is not None:
-            for value in wanted.authors:
-                self.authors.setdefault(value, []).append(wanted)
-        elif wanted.kinds is not None:
-            for kind in wanted.kinds:
-                self.kinds.setdefault(kind, []).append(wanted)
-        else:
-            self.rest.append(wanted)
+        tag = [(name, value) for name, values in wanted.tags[:1] for value in values] if wanted.tags else None
+        choices: list[tuple[dict[Any, list[Wanted]], Iterable[Any] | None]] = [
+            (self.ids, wanted.ids), (self.tags, tag), (self.authors, wanted.authors), (self.kinds, wanted.kinds)
+        ]
+        for table, values in choices:
+            if values is not None:
+                for value in values:
+                    table.setdefault(value, []).append(wanted)
+                return
+        self.rest.append(wanted)
 
     def match(self, event: dict[str, Any]) -> set[int]:
         """The keys of the filters that want a decoded event."""
