@@ -11,7 +11,7 @@ from pylon import __version__
 try:
     # `from pylon._native import core` would call a missing file a circular import.
     import pylon._native.core as core
-    from pylon._native.delivered import Delivered
+    from pylon._native.delivered import Delivered, peek_id
 except ImportError as error:
     raise ImportError(f"Pylon's native extension cannot be loaded ({error}); build it with `make native` or `pip install .`") from error
 
@@ -80,6 +80,7 @@ __all__ = [
     "nip44_conversation_key",
     "nip44_decrypt",
     "nip44_encrypt",
+    "peek_id",
     "public_key",
     "seal",
     "unseal",

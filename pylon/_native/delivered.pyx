@@ -12,26 +12,26 @@ table, and what it finds is compared whole.
 import os
 
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawRealloc
+from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy, memset
 
-cdef extern from "string.h" nogil:
-    void* memmem(const void* haystack, size_t size, const void* needle, size_t needle_size)
+from pylon._native.claim cimport claimed_id, is_event, unhex
 
 cdef size_t FIRST_NAMES = 8
 
 cdef enum:
     HEAD = 10  # bytes of `["EVENT","`
     MAX_NAME = 256  # bytes: a subscription id has 64 characters at most
-    ID_KEY = 6  # bytes of `"id":"`
-    LEAST = 1 + 6 + 65  # bytes from the brace on: with fewer there is no id
-    BLOCK = 64  # bytes that are searched at once
     FIRST_ROOM = 64  # pairs
 
-# What a lower-case hexadecimal digit stands for; 0xFF for every other byte.
-cdef uint8_t[256] DIGITS
-for _byte in range(256):
-    DIGITS[_byte] = b"0123456789abcdef".find(_byte) & 0xFF
+
+def peek_id(bytes text, /):
+    cdef uint8_t[32] event_id
+    cdef const char* digits = NULL
+    if is_event(text, len(text)):
+        digits = claimed_id(text, len(text), event_id)
+    return None if digits == NULL else PyUnicode_DecodeASCII(digits, 64, NULL)
 
 
 cdef inline uint64_t rotated(uint64_t word, int bits) noexcept nogil:
@@ -77,54 +77,6 @@ cdef inline uint64_t sip13(const uint64_t* key, const char* text, Py_ssize_t siz
     sip_round(v)
     sip_round(v)
     return v[0] ^ v[1] ^ v[2] ^ v[3]
-
-
-cdef inline bint unhex(const char* text, uint8_t* out) noexcept nogil:
-    """The 32 bytes that 64 lower-case hexadecimal digits stand for. False: they are none."""
-    cdef uint8_t high, low, wrong = 0
-    cdef int at
-    for at in range(32):
-        high = DIGITS[<uint8_t>text[2 * at]]
-        low = DIGITS[<uint8_t>text[2 * at + 1]]
-        wrong |= high | low
-        out[at] = <uint8_t>(high << 4 | low)
-    return wrong < 16
-
-
-cdef inline const char* id_key(const char* text, Py_ssize_t size) noexcept nogil:
-    """The first `"id":"` of a text, or NULL: whole blocks without a branch, which compilers turn into vector instructions."""
-    cdef const char* found
-    cdef uint8_t near
-    cdef Py_ssize_t at = 0, near_at
-    while at + BLOCK + 4 <= size:
-        near = 0
-        for near_at in range(at, at + BLOCK):
-            near |= (
-                <uint8_t>(text[near_at] == c'"') & <uint8_t>(text[near_at + 1] == c"i")
-                & <uint8_t>(text[near_at + 2] == c"d") & <uint8_t>(text[near_at + 3] == c'"')
-            )
-        if near:
-            found = <const char*>memmem(text + at, min(BLOCK + ID_KEY - 1, size - at), b'"id":"', ID_KEY)
-            if found != NULL:
-                return found
-        at += BLOCK
-    return <const char*>memmem(text + at, size - at, b'"id":"', ID_KEY)
-
-
-cdef inline Py_ssize_t id_at(const char* text, Py_ssize_t size) noexcept nogil:
-    """Where the 64 digits of the id begin that an event claims, an object at `text`; -1 where that is not in plain sight.
-
-    Inside a string a quotation mark is always escaped, so `"id":"` stands in JSON only where a key ends, and no other key of an event
-    ends so. An event that has the key deeper or twice, or one that ends in `\\"id`, is refused by the check. So for every event that holds
-    the answer is its own id, or -1.
-    """
-    cdef const char* key = text + 1
-    if memcmp(key, b'"id":"', ID_KEY):
-        key = id_key(key, size - 1)
-        if key == NULL:
-            return -1
-    cdef Py_ssize_t at = key - text + ID_KEY
-    return at if at + 65 <= size and text[at + 64] == c'"' else -1
 
 
 cdef inline uint32_t* place_of(const Generation* generation, const Pair* pair, uint64_t hashed) noexcept nogil:
@@ -218,13 +170,12 @@ cdef class Delivered:
             return False
         cdef const char* event = quote + 2
         cdef Py_ssize_t rest = text + size - event
-        if rest < LEAST or quote[1] != c"," or event[0] != c"{":
+        if rest < 1 or quote[1] != c"," or event[0] != c"{":
             return False
         pair.scope = self.scope_of(name, quote - name)
         if pair.scope == 0:
             return False
-        cdef Py_ssize_t at = id_at(event, rest)
-        if at < 0 or not unhex(event + at, event_id):
+        if claimed_id(event, rest, event_id) == NULL:
             return False
         memcpy(pair.id, event_id, 32)
         return self.has(&pair)

@@ -8,7 +8,8 @@ from typing import Final
 
 _claims = re.compile(rb'\["EVENT","([^"]{0,256})",(\{.*)', re.DOTALL).fullmatch
 _is_id = re.compile(r"[0-9a-f]{64}", re.ASCII).fullmatch
-_digits = re.compile(rb'([0-9a-f]{64})"').match
+_is_event = re.compile(rb'[ \t\r\n]*\[[ \t\r\n]*"EVENT"[ \t\r\n]*,').match
+_claimed = re.compile(rb'"id"[ \t\r\n]*:[ \t\r\n]*"([0-9a-f]{64})"').search
 _FIN_TEXT: Final = 0x81
 
 
@@ -57,9 +58,14 @@ class Delivered:
         found = _claims(text)
         if found is None or found[1] not in self._scopes or b"\\" in found[1]:
             return False
-        _, key, rest = found[2].partition(b'"id":"')
-        claimed = _digits(rest)
-        return bool(key) and claimed is not None and self.holds(self._scopes[found[1]], claimed[1].decode())
+        claimed = _claimed(found[2])
+        return claimed is not None and self.holds(self._scopes[found[1]], claimed[1].decode())
+
+
+def peek_id(text: bytes, /) -> str | None:
+    """The first id in the text of an EVENT."""
+    found = _claimed(text) if _is_event(text) else None
+    return found[1].decode() if found else None
 
 
 def _checked(event_id: str) -> str:

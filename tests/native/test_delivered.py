@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -111,11 +112,11 @@ def test_many_subscriptions(kind: type[Table]) -> None:
         b"", b"[", b'["EVENT","', b'["EVENT","s"', b'["EVENT","s",', b'["EVENT","s",{', b'["EVENT","s",{}]', b'["EVENT","s",{"id":"',
         b'["EOSE","s"]', frame("s", identity(1))[1:], frame("s", identity(1)).replace(b"EVENT", b"event"),
         frame("s", identity(1)).replace(b",", b", "), frame("s", identity(1)).replace(b'"s"', b'"\\u0073"'),
-        frame("s", identity(1)).replace(b'"id":', b'"id" :'), frame("s", identity(1)).replace(b'"id"', b'"\\u0069d"'),
+        frame("s", identity(1)).replace(b'"id"', b'"\\u0069d"'),
         frame("s", identity(1)).replace(b",{", b",[{"), frame("s", identity(1)).replace(identity(1).encode(), identity(1).encode()[1:]),
         frame("s", identity(0xA)).replace(b"a", b"A"), frame("s", "g" * 64), frame("s", "\0" * 64), frame("", identity(1)),
         frame("s" * 257, identity(1)), b'["EVENT","s",{"id":"' + identity(1).encode(), b'["EVENT","s' + bytes(300),
-        b'["EVENT","s",{"id":"' + identity(1).encode() + b'x"}]', b'["EVENT","s",{"id":"f","id":"' + identity(1).encode() + b'"}]',
+        b'["EVENT","s",{"id":"' + identity(1).encode() + b'x"}]', b'["EVENT","s",{"id":' + b" " * 100 + b"1}]",
         b'["EVENT","s","id":"' + identity(1).encode() + b'"' + b" " * 100,
     ],
 )
@@ -127,6 +128,32 @@ def test_what_is_not_in_plain_sight(kind: type[Table], text: bytes) -> None:
         table.add(scope, identity(number))
     assert table.repeats(frame("s", identity(1)))
     assert not table.repeats(text)
+
+
+@pytest.mark.parametrize("peek", [_native.peek_id, plain_frames.peek_id], ids=["native", "twin"])
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (frame("s", identity(1)), identity(1)),
+        (b'["EVENT",' + frame("s", identity(1))[13:], identity(1)),
+        (b' [\t"EVENT"\r\n, "s", {"id" :\n "' + identity(1).encode() + b'"}]', identity(1)),
+        (b'["EVENT","s",{"id":"f","id":1,"id","id":"' + identity(1).encode() + b'"}]', identity(1)),
+        (b'["EVENT","s",{"id":"' + identity(1).encode() + b'0"}]', None),
+        (b'["EVENT","s",{"id":"' + identity(1).encode(), None),
+        (b'["EVENT","s",{"id"', None),
+        (b'["EVENT","s",{"id":', None),
+        (b'["EVENT","s",{"id":' + b" " * 100, None),
+        (b'["EVENT"' + frame("s", identity(1))[13:], None),
+        (b'["EVENTS",' + frame("s", identity(1))[13:], None),
+        (b'["OK","' + identity(1).encode() + b'",true,""]', None),
+        (b"[", None),
+        (b'["EVENT"', None),
+        (b"", None),
+    ],
+)
+def test_peeking(peek: Callable[[bytes], str | None], text: bytes, found: str | None) -> None:
+    """White space is no hindrance, nor are other things called `id`; what is no EVENT, or cut, or too long, has none."""
+    assert peek(text) == found
 
 
 @pytest.mark.parametrize("sub", ["s", "x" * 64, "\N{HOT BEVERAGE}" * 64, "a b/c", "\0"])
@@ -212,6 +239,7 @@ def test_a_frame_is_dropped_for_its_own_id_only(sub: str, texts: list[str], orde
         "sig": SIGNER.sign(event_id, bytes(32)).hex(),
     }
     text = json.dumps(["EVENT", sub, {key: event[key] for key in order}], ensure_ascii=ascii_only, separators=(",", ":")).encode()
+    assert _native.peek_id(text) == event_id.hex()
     said = decode_relay(text)
     assert isinstance(said, Deliver)
     assert check(said.event).id == event_id.hex()
@@ -243,6 +271,7 @@ def test_any_bytes(text: bytes, cut: int) -> None:
         table.add(table.open("s"), identity(1))
     for said in (text, frame("s", identity(1))[:cut], frame("s", identity(1))[:cut] + text, b'["EVENT","s",{"id":"' + text):
         assert len({table.repeats(said) for table in tables}) == 1
+        assert _native.peek_id(said) == plain_frames.peek_id(said)
 
 
 OUT_OF_MEMORY = """
