@@ -1,7 +1,7 @@
 """What the Rust extension offers. Bytes in, bytes out; every length is checked; wrong lengths raise ValueError."""
 
-from collections.abc import Sequence
-from typing import Final, final
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol, final
 
 from typing_extensions import Buffer
 
@@ -68,6 +68,41 @@ def check_codes(events: list[bytes], signatures: bool = True, /) -> bytes:
 
 def load_event(raw: bytes, /) -> VerifiedEvent:
     """An event that was verified before and kept by ourselves: its form is checked, nothing else. ValueError where that fails."""
+
+class Wanted(Protocol):
+    """What an index reads of a filter, `pylon.nostr.filter.Filter`."""
+
+    @property
+    def ids(self) -> Sequence[str] | None: ...
+    @property
+    def authors(self) -> Sequence[str] | None: ...
+    @property
+    def kinds(self) -> Sequence[int] | None: ...
+    @property
+    def tags(self) -> Mapping[str, Sequence[str]]: ...
+    @property
+    def since(self) -> int | None: ...
+    @property
+    def until(self) -> int | None: ...
+
+@final
+class FilterIndex:
+    """Which of many filters match an event (NIP-01), at the cost of those that could.
+
+    Keys are chosen by the caller, 0 to 2^63-1, and several filters may have the same. Several threads may use an index at once; one that
+    changes it waits for those that ask, for one event at most."""
+
+    def __new__(cls) -> FilterIndex: ...
+    def add(self, key: int, wanted: Wanted, /) -> None:
+        """Add a filter to those of `key`. ValueError for what `decode_filter` would refuse: an id that is no hex, a kind over 65535."""
+    def remove(self, key: int, /) -> None:
+        """Remove all filters of `key`, if there are any. It takes as long as they are large."""
+    def match(self, event: VerifiedEvent, /) -> list[int]:
+        """The keys of which a filter matches, each once, ascending. `Filter.matches` says what a match is."""
+    def match_many(self, events: list[VerifiedEvent], /) -> list[list[int]]:
+        """`match` of each event."""
+    def __len__(self) -> int:
+        """How many filters there are."""
 
 def verify(pubkey: bytes, signature: bytes, message: bytes, /) -> bool:
     """BIP-340: x-only key (32), signature (64), message of any length."""

@@ -56,7 +56,7 @@ impl<'a> Letters<'a> {
 impl<'a> Iterator for Letters<'a> {
     type Item = (u8, Cow<'a, [u8]>);
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let text = self.string()?;

@@ -2,6 +2,7 @@
 
 use crate::seen::Seen;
 use crate::{Fault, Result};
+use pylon_core::filter::View;
 use pylon_core::ingest::{self, Arrival};
 use pylon_core::{Error, event};
 use pyo3::basic::CompareOp;
@@ -36,6 +37,11 @@ impl VerifiedEvent {
             content: PyOnceLock::new(),
             raw: PyOnceLock::new(),
         }
+    }
+
+    /// What filters look at.
+    pub(crate) fn view(&self) -> View<'_> {
+        View::new(&self.text, &self.fields)
     }
 
     fn make_tags<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyTuple>> {

@@ -4,6 +4,7 @@
 mod batch;
 mod event_id;
 mod events;
+mod filter;
 mod invoice;
 mod keys;
 mod seen;
@@ -113,6 +114,8 @@ mod core {
     use super::event_id::event_id;
     #[pymodule_export]
     use super::events::{VerifiedEvent, check_codes, check_events, load_event};
+    #[pymodule_export]
+    use super::filter::FilterIndex;
     #[pymodule_export]
     use super::invoice::{Bolt11, bolt11_decode, bolt11_encode};
     #[pymodule_export]
