@@ -112,3 +112,4 @@ if __name__ == "__main__":
     write("bolt11", invoices())
     write("nip44", payloads())
     write("filter", noise())
+    write("batch", noise())

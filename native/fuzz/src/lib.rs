@@ -4,3 +4,4 @@ pub mod event;
 pub mod interest;
 pub mod invoice;
 pub mod payload;
+pub mod related;
