@@ -164,4 +164,6 @@ fn split(signature: &[u8; 64]) -> ([u8; 32], [u8; 32]) {
 }
 
 #[cfg(test)]
+mod related_tests;
+#[cfg(test)]
 mod tests;
