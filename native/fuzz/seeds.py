@@ -98,6 +98,24 @@ def noise() -> dict[str, str | bytes]:
     return {f"noise-{length}": hashlib.shake_256(str(length).encode()).digest(length) for length in (16, 64, 256, 1024, 4096)}
 
 
+def texts() -> dict[str, str | bytes]:
+    """Texts with every boundary that the chunker knows, and with what only looks like one. The bound (a u16) stands before the text."""
+    parts = {
+        "prose": "# A heading\n\nSome words. More words! Is it so?\r\n\r\n" * 6,
+        "code": "use x;\n\n/// It.\npub fn f() {\n    a();\n}\n\n```rust\nfn g() {}\n```\n" * 5,
+        "cjk": "字字字。字字！字字？" * 20,
+        "emoji": "👨‍👩‍👧‍👦🇩🇪👍🏽" * 20,
+        "marks": "e\u0301 \u0301क्षि각\u0600a" * 20,
+        "one-line": "x" * 400,
+        "one-grapheme": "a" + "\u0301" * 200,
+        "flags": "🇩" * 99,
+        "line-ends": "\r\n\r\n\n\r\r\n" * 40,
+        "comments": "#!/bin/sh\n# one\n# two\n#no\n####### seven\n" * 8,
+    }
+    seeds: dict[str, str | bytes] = {name: b"\x08\x00" + text.encode() for name, text in parts.items()}
+    return seeds | {"no-utf-8": bytes(2) + bytes(range(256)) * 2 + b"\xed\xa0\x80\xf4\x90\x80\x80\xc0\x80\xe5\xad" * 20}
+
+
 def write(target: str, seeds: dict[str, str] | dict[str, str | bytes]) -> None:
     """One file a seed, in the folder of its target."""
     folder = HERE / "corpus" / target
@@ -113,3 +131,4 @@ if __name__ == "__main__":
     write("nip44", payloads())
     write("filter", noise())
     write("batch", noise())
+    write("chunk", texts())
