@@ -1,12 +1,13 @@
-//! Events as they come from the wire (NIP-01): form, id and signature. The canonical bytes are built from the event's own
-//! text, so that no object is made before the checks pass.
+//! Events as they come from the wire (NIP-01): their form. Values stay where they stand in the text, so that no object is
+//! made before the checks pass.
 
-use crate::canonical;
-use crate::error::Error;
-use crate::json::Reader;
-use sha2::{Digest, Sha256};
+use crate::json::{self, Reader};
+use crate::simd::{Isa, Task, on_best};
 
-pub use crate::json::{Text, unescaped};
+pub use crate::canonical::Canonical;
+pub use crate::escapes::unescaped;
+pub use crate::ids::{check_ids, id_codes, id_of};
+pub use crate::json::Text;
 pub use crate::tags::{Tag, Tags, tags};
 
 /// The event holds.
@@ -47,181 +48,156 @@ pub struct Scanned {
 }
 
 /// Reads an event object, or a whole frame `["EVENT",{...}]` or `["EVENT","subscription",{...}]`: `BAD_UTF8` or `SYNTAX`
-/// unless the text is UTF-8 and nothing but that, and the event has exactly the seven fields of NIP-01, once each. The
-/// id and the signature are not checked.
+/// unless the text is UTF-8 and nothing but that, and the event has exactly the seven fields of NIP-01, once each. Neither
+/// the id nor the signature is checked.
 pub fn scan(text: &[u8]) -> Result<Scanned, u8> {
     if simdutf8::basic::from_utf8(text).is_err() {
         return Err(BAD_UTF8);
     }
-    frame(text).ok_or(SYNTAX)
+    on_best(Scan(text))
 }
 
-fn frame(text: &[u8]) -> Option<Scanned> {
-    let mut reader = Reader::new(text);
+struct Scan<'a>(&'a [u8]);
+
+impl Task for Scan<'_> {
+    type Output = Result<Scanned, u8>;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> Result<Scanned, u8> {
+        whole(&mut Reader::new(isa, self.0)).ok_or(SYNTAX)
+    }
+}
+
+/// An event or a frame around one, and nothing else.
+#[inline(always)]
+fn whole<I: Isa>(reader: &mut Reader<'_, I>) -> Option<Scanned> {
     let mut subscription = None;
     reader.space();
     let framed = reader.byte(b'[').is_some();
     if framed {
-        reader.space();
-        let name = reader.string()?;
-        if *unescaped(text, name) != *b"EVENT" {
-            return None;
-        }
+        label(reader)?;
         reader.mark(b',')?;
         reader.space();
-        if text.get(reader.at) == Some(&b'"') {
+        if reader.peek() == Some(b'"') {
             subscription = Some(reader.string()?);
             reader.mark(b',')?;
             reader.space();
         }
     }
-    let mut event = object(&mut reader)?;
-    event.subscription = subscription;
+    let event = object(reader, subscription)?;
     if framed {
         reader.mark(b']')?;
     }
     reader.space();
-    (reader.at == text.len()).then_some(event)
+    (reader.at == reader.text.len()).then_some(event)
 }
 
-fn object(reader: &mut Reader<'_>) -> Option<Scanned> {
-    let start = reader.at;
-    let (mut id, mut pubkey, mut created_at, mut kind) = (None, None, None, None);
-    let (mut tags, mut content, mut signature) = (None, None, None);
+/// The string `EVENT`.
+#[inline(always)]
+fn label<I: Isa>(reader: &mut Reader<'_, I>) -> Option<()> {
+    reader.space();
+    if reader.bytes(b"\"EVENT\"").is_some() {
+        return Some(());
+    }
+    let (label, end) = json::meant(reader.text, reader.at)?;
+    reader.at = end;
+    (*label == *b"EVENT").then_some(())
+}
+
+/// The fields of an event, each a bit of its own.
+#[derive(Clone, Copy)]
+enum Field {
+    Id = 1,
+    Pubkey = 2,
+    CreatedAt = 4,
+    Kind = 8,
+    Tags = 16,
+    Content = 32,
+    Sig = 64,
+}
+
+/// All of them.
+const SEVEN: u8 = 127;
+
+/// The name of a field and its colon.
+#[inline(always)]
+fn field<I: Isa>(reader: &mut Reader<'_, I>) -> Option<Field> {
+    let usual = match reader.text.get(reader.at + 1)? {
+        b'i' => reader.bytes(b"\"id\":").map(|()| Field::Id),
+        b'p' => reader.bytes(b"\"pubkey\":").map(|()| Field::Pubkey),
+        b'k' => reader.bytes(b"\"kind\":").map(|()| Field::Kind),
+        b't' => reader.bytes(b"\"tags\":").map(|()| Field::Tags),
+        b's' => reader.bytes(b"\"sig\":").map(|()| Field::Sig),
+        b'c' if reader.bytes(b"\"content\":").is_some() => Some(Field::Content),
+        b'c' => reader.bytes(b"\"created_at\":").map(|()| Field::CreatedAt),
+        _ => None,
+    };
+    if usual.is_some() {
+        return usual;
+    }
+    let (field, end) = unusual(reader.text, reader.at)?;
+    reader.at = end;
+    reader.mark(b':')?;
+    Some(field)
+}
+
+/// The field that the string at `at` names, and the byte after it: written with escapes, or before white space.
+#[cold]
+#[inline(never)]
+fn unusual(text: &[u8], at: usize) -> Option<(Field, usize)> {
+    let (name, end) = json::meant(text, at)?;
+    let field = match &*name {
+        b"id" => Field::Id,
+        b"pubkey" => Field::Pubkey,
+        b"created_at" => Field::CreatedAt,
+        b"kind" => Field::Kind,
+        b"tags" => Field::Tags,
+        b"content" => Field::Content,
+        b"sig" => Field::Sig,
+        _ => return None,
+    };
+    Some((field, end))
+}
+
+#[inline(always)]
+fn object<I: Isa>(reader: &mut Reader<'_, I>, subscription: Option<Text>) -> Option<Scanned> {
+    let mut event = Scanned {
+        id: [0; 32],
+        pubkey: [0; 32],
+        created_at: 0,
+        kind: 0,
+        tags: Text::default(),
+        content: Text::default(),
+        signature: [0; 64],
+        object: (reader.at, 0),
+        subscription,
+    };
+    let mut seen = 0;
     reader.byte(b'{')?;
     loop {
         reader.space();
-        let key = reader.string()?;
-        let key = unescaped(reader.text, key);
-        reader.mark(b':')?;
-        reader.space();
+        let field = field(reader)?;
         // A name that comes twice means two things to two readers: refused.
-        let twice = match &*key {
-            b"id" => id.replace(reader.hex::<32>()?).is_some(),
-            b"pubkey" => pubkey.replace(reader.hex::<32>()?).is_some(),
-            b"created_at" => created_at.replace(reader.uint().filter(|&t| t <= MAX_CREATED_AT)?).is_some(),
-            b"kind" => kind.replace(u16::try_from(reader.uint()?).ok()?).is_some(),
-            b"tags" => tags.replace(reader.tags()?).is_some(),
-            b"content" => content.replace(reader.string()?).is_some(),
-            b"sig" => signature.replace(reader.hex::<64>()?).is_some(),
-            _ => return None,
-        };
-        if twice {
+        if seen & field as u8 != 0 {
             return None;
         }
+        seen |= field as u8;
         reader.space();
-        if reader.byte(b',').is_some() {
-            continue;
+        match field {
+            Field::Id => event.id = reader.hex32()?,
+            Field::Pubkey => event.pubkey = reader.hex32()?,
+            Field::CreatedAt => event.created_at = reader.uint().filter(|&time| time <= MAX_CREATED_AT)?,
+            Field::Kind => event.kind = u16::try_from(reader.uint()?).ok()?,
+            Field::Tags => event.tags = reader.tags()?,
+            Field::Content => event.content = reader.string()?,
+            Field::Sig => event.signature = reader.hex64()?,
         }
-        reader.byte(b'}')?;
-        break;
-    }
-    Some(Scanned {
-        id: id?,
-        pubkey: pubkey?,
-        created_at: created_at?,
-        kind: kind?,
-        tags: tags?,
-        content: content?,
-        signature: signature?,
-        object: (start, reader.at),
-        subscription: None,
-    })
-}
-
-fn canonical(text: &[u8], event: &Scanned, out: &mut Vec<u8>) {
-    let mut pubkey = [0; 64];
-    let _ = faster_hex::hex_encode(&event.pubkey, &mut pubkey); // it has the room
-    canonical::head(&pubkey, event.created_at, event.kind, out);
-    let tags = event.tags.of(text);
-    if event.tags.canonical {
-        out.extend_from_slice(tags);
-    } else {
-        canonical::rewrite(tags, out);
-    }
-    out.push(b',');
-    let content = &text[event.content.start - 1..event.content.end + 1]; // with its quotes
-    if event.content.canonical {
-        out.extend_from_slice(content);
-    } else {
-        canonical::rewrite(content, out);
-    }
-    out.push(b']');
-}
-
-/// The NIP-01 id of what was scanned. `buffer` is working space, kept between calls.
-#[must_use]
-pub fn id_of(text: &[u8], event: &Scanned, buffer: &mut Vec<u8>) -> [u8; 32] {
-    canonical(text, event, buffer);
-    Sha256::digest(&buffer[..]).into()
-}
-
-/// Form and id of one event or frame, not its signature.
-fn check_id(text: &[u8], buffer: &mut Vec<u8>) -> Result<Scanned, u8> {
-    let event = scan(text)?;
-    if id_of(text, &event, buffer) == event.id { Ok(event) } else { Err(BAD_ID) }
-}
-
-/// Form and id of each event or frame, not its signature.
-#[must_use]
-pub fn check_ids<T: AsRef<[u8]>>(texts: &[T]) -> Vec<Result<Scanned, u8>> {
-    let mut buffer = Vec::with_capacity(4096);
-    texts.iter().map(|text| check_id(text.as_ref(), &mut buffer)).collect()
-}
-
-/// One code for the form and id of each event or frame, not its signature.
-#[must_use]
-pub fn id_codes<T: AsRef<[u8]>>(texts: &[T]) -> Vec<u8> {
-    let mut buffer = Vec::with_capacity(4096);
-    texts.iter().map(|text| check_id(text.as_ref(), &mut buffer).err().unwrap_or(OK)).collect()
-}
-
-/// Builds the canonical bytes of an event of our own, piece by piece.
-pub struct Canonical<'a> {
-    out: &'a mut Vec<u8>,
-    tags: usize,
-    values: usize,
-}
-
-impl<'a> Canonical<'a> {
-    /// Everything up to the tags, in `out`, which is emptied first. `pubkey` is 64 lower-case hexadecimal digits.
-    pub fn new(out: &'a mut Vec<u8>, pubkey: &str, created_at: i64, kind: i64) -> Result<Self, Error> {
-        if pubkey.len() != 64 || !pubkey.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f')) {
-            return Err(Error::Event("the pubkey of an event is 64 lower-case hex characters"));
+        reader.space();
+        if reader.byte(b',').is_none() {
+            reader.byte(b'}')?;
+            break;
         }
-        let created_at = u64::try_from(created_at)
-            .ok()
-            .filter(|&time| time <= MAX_CREATED_AT)
-            .ok_or(Error::Event("the created_at of an event is 0 at least and 2^53 at most"))?;
-        let kind =
-            u16::try_from(kind).map_err(|_| Error::Event("the kind of an event is 0 at least and 65535 at most"))?;
-        canonical::head(pubkey.as_bytes(), created_at, kind, out);
-        out.push(b'[');
-        Ok(Self { out, tags: 0, values: 0 })
     }
-
-    /// Starts the next tag.
-    pub fn tag(&mut self) {
-        self.out.extend_from_slice(if self.tags == 0 { b"[" } else { b"],[" });
-        self.tags += 1;
-        self.values = 0;
-    }
-
-    /// The next value of the tag.
-    pub fn value(&mut self, value: &str) {
-        if self.values > 0 {
-            self.out.push(b',');
-        }
-        self.values += 1;
-        canonical::string(value.as_bytes(), self.out);
-    }
-
-    /// The id of the event with this content.
-    #[must_use]
-    pub fn id(self, content: &str) -> [u8; 32] {
-        self.out.extend_from_slice(if self.tags == 0 { b"]," } else { b"]]," });
-        canonical::string(content.as_bytes(), self.out);
-        self.out.push(b']');
-        Sha256::digest(&self.out[..]).into()
-    }
+    event.object.1 = reader.at;
+    (seen == SEVEN).then_some(event)
 }

@@ -1,6 +1,9 @@
 //! A reader of the little JSON that an event needs (RFC 8259): objects, strings, unsigned integers, arrays of arrays of
-//! strings. The input must be valid UTF-8; positions are byte offsets.
+//! strings. The input must be valid UTF-8; positions are byte offsets. Nothing here calls itself, and each byte is looked
+//! at a bounded number of times, so that no text is deep or slow.
 
+use crate::escapes;
+use crate::simd::{Isa, Portable, Task, on_best};
 use std::borrow::Cow;
 
 /// Where a value stands in the text, in bytes: a string without its quotes, or an array with its brackets.
@@ -23,64 +26,30 @@ impl Text {
     }
 }
 
-/// The next `"`, `\` or control character at or after `i`; the length if there is none.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-pub(crate) fn special(b: &[u8], mut i: usize) -> usize {
-    use std::arch::x86_64::{
-        __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8,
-    };
-    // SAFETY: SSE2 is part of x86_64, and each load of 16 bytes ends inside `b`.
-    unsafe {
-        let (quote, slash, control) =
-            (_mm_set1_epi8(b'"'.cast_signed()), _mm_set1_epi8(b'\\'.cast_signed()), _mm_set1_epi8(0x1f));
-        while i + 16 <= b.len() {
-            let v = _mm_loadu_si128(b.as_ptr().add(i).cast::<__m128i>());
-            let hit = _mm_or_si128(
-                _mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, slash)),
-                _mm_cmpeq_epi8(_mm_min_epu8(v, control), v),
-            );
-            let mask = _mm_movemask_epi8(hit);
-            if mask != 0 {
-                return i + mask.trailing_zeros() as usize;
-            }
-            i += 16;
-        }
-    }
-    special_plain(b, i)
-}
-
-/// The same for other machines.
-#[cfg(not(target_arch = "x86_64"))]
-#[inline(always)]
-pub(crate) fn special(b: &[u8], i: usize) -> usize {
-    special_plain(b, i)
-}
-
-#[inline(always)]
-fn special_plain(b: &[u8], mut i: usize) -> usize {
-    while i < b.len() && b[i] != b'"' && b[i] != b'\\' && b[i] >= 0x20 {
-        i += 1;
-    }
-    i
-}
-
 /// A cursor over JSON text. Every method answers None where the text is not what it asks for.
-pub(crate) struct Reader<'a> {
+pub(crate) struct Reader<'a, I> {
+    isa: I,
     pub text: &'a [u8],
     pub at: usize,
 }
 
-impl<'a> Reader<'a> {
-    pub(crate) fn new(text: &'a [u8]) -> Self {
-        Self { text, at: 0 }
+impl<'a, I: Isa> Reader<'a, I> {
+    #[inline(always)]
+    pub(crate) fn new(isa: I, text: &'a [u8]) -> Self {
+        Self { isa, text, at: 0 }
+    }
+
+    /// The byte that comes next.
+    #[inline(always)]
+    pub(crate) fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
     }
 
     /// Skips white space; whether there was any.
     #[inline(always)]
     pub(crate) fn space(&mut self) -> bool {
         let start = self.at;
-        while matches!(self.text.get(self.at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
             self.at += 1;
         }
         self.at != start
@@ -89,7 +58,7 @@ impl<'a> Reader<'a> {
     /// Exactly this byte.
     #[inline(always)]
     pub(crate) fn byte(&mut self, c: u8) -> Option<()> {
-        (self.text.get(self.at) == Some(&c)).then(|| self.at += 1)
+        (self.peek() == Some(c)).then(|| self.at += 1)
     }
 
     /// This byte after optional white space.
@@ -99,155 +68,178 @@ impl<'a> Reader<'a> {
         self.byte(c)
     }
 
+    /// Exactly these bytes.
+    #[inline(always)]
+    pub(crate) fn bytes<const N: usize>(&mut self, expected: &[u8; N]) -> Option<()> {
+        (self.text.get(self.at..self.at + N)? == expected).then(|| self.at += N)
+    }
+
     /// A string.
     #[inline(always)]
     pub(crate) fn string(&mut self) -> Option<Text> {
         self.byte(b'"')?;
-        let start = self.at;
-        let mut canonical = true;
-        let mut i = special(self.text, start);
+        let (start, mut canonical) = (self.at, true);
+        // Whether the byte at `i` comes after a backslash that escapes it.
+        let (mut i, mut after_slash) = (start, false);
         loop {
-            match *self.text.get(i)? {
-                b'"' => {
-                    self.at = i + 1;
-                    return Some(Text { start, end: i, canonical });
-                }
-                b'\\' => match *self.text.get(i + 1)? {
-                    b'"' | b'\\' | b'n' | b'r' | b't' | b'b' | b'f' => i += 2,
-                    b'/' => {
-                        canonical = false;
-                        i += 2;
-                    }
-                    b'u' => {
-                        canonical = false;
-                        i += escaped(&self.text[i..])?.1;
-                    }
-                    _ => return None,
-                },
-                _ => return None, // RFC 8259 section 7: control characters must be escaped
+            let block = self.isa.load(self.text, i);
+            let marks = self.isa.marks(block);
+            let mut escaped = 0;
+            let mut unusual = marks.control;
+            if marks.slash != 0 || after_slash {
+                (escaped, after_slash) = escapes::targets(marks.slash, after_slash);
+                unusual |= escaped & !(marks.quote | marks.slash | self.isa.letters(block));
             }
-            i = special(self.text, i);
+            let ends = marks.quote & !escaped;
+            unusual &= ends ^ ends.wrapping_sub(1); // what comes after the end does not matter
+            if unusual != 0 {
+                i = escapes::skip_unusual(self.text, i + unusual.trailing_zeros() as usize)?;
+                (after_slash, canonical) = (false, false);
+            } else if ends != 0 {
+                let end = i + ends.trailing_zeros() as usize;
+                self.at = end + 1;
+                return Some(Text { start, end, canonical });
+            } else {
+                i += 64;
+            }
         }
     }
 
-    /// An unsigned integer without sign, fraction, exponent or leading zero.
+    /// An unsigned integer of 17 digits at most, without sign, fraction, exponent or leading zero.
+    #[inline(always)]
     pub(crate) fn uint(&mut self) -> Option<u64> {
         let start = self.at;
         let mut value = 0u64;
-        while let Some(digit @ b'0'..=b'9') = self.text.get(self.at).copied() {
-            value = value.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
+        while let Some(digit @ b'0'..=b'9') = self.peek() {
+            if self.at - start == 17 {
+                return None;
+            }
+            value = value * 10 + u64::from(digit - b'0');
             self.at += 1;
         }
         let digits = self.at - start;
         let leading_zero = digits > 1 && self.text[start] == b'0';
-        (digits > 0 && !leading_zero && !matches!(self.text.get(self.at), Some(b'.' | b'e' | b'E'))).then_some(value)
+        (digits > 0 && !leading_zero && !matches!(self.peek(), Some(b'.' | b'e' | b'E'))).then_some(value)
     }
 
-    /// A string of 2·N lower-case hexadecimal digits.
-    pub(crate) fn hex<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let text = self.string()?;
-        let digits = unescaped(self.text, text);
-        let mut bytes = [0; N];
-        if digits.len() != 2 * N || digits.iter().any(u8::is_ascii_uppercase) {
-            return None;
+    /// A string of 64 lower-case hexadecimal digits.
+    #[inline(always)]
+    pub(crate) fn hex32(&mut self) -> Option<[u8; 32]> {
+        if let Some(digits) = self.characters()
+            && let Some(bytes) = self.isa.unhex(digits)
+        {
+            self.at += 66;
+            return Some(bytes);
         }
-        faster_hex::hex_decode(&digits, &mut bytes).ok()?;
-        Some(bytes)
+        self.isa.unhex(&self.meant_characters()?)
+    }
+
+    /// A string of 128 lower-case hexadecimal digits.
+    #[inline(always)]
+    pub(crate) fn hex64(&mut self) -> Option<[u8; 64]> {
+        if let Some(digits) = self.characters()
+            && let Some(bytes) = unhex64(self.isa, digits)
+        {
+            self.at += 130;
+            return Some(bytes);
+        }
+        unhex64(self.isa, &self.meant_characters()?)
+    }
+
+    /// What stands between two quotes `N` bytes apart, to which the cursor stays.
+    #[inline(always)]
+    fn characters<const N: usize>(&self) -> Option<&'a [u8; N]> {
+        match self.text.get(self.at..)? {
+            [b'"', rest @ ..] => match rest.split_first_chunk()? {
+                (characters, [b'"', ..]) => Some(characters),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// What a string says, if that takes `N` bytes.
+    #[inline(always)]
+    fn meant_characters<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (meant, end) = meant(self.text, self.at)?;
+        self.at = end;
+        meant[..].try_into().ok()
     }
 
     /// An array of arrays of strings, brackets included.
+    #[inline(always)]
     pub(crate) fn tags(&mut self) -> Option<Text> {
         let start = self.at;
-        let mut canonical = true;
         self.byte(b'[')?;
-        canonical &= !self.space();
+        let mut loose = self.space();
         if self.byte(b']').is_none() {
             loop {
-                canonical &= !self.space();
-                canonical &= self.tag()?;
-                canonical &= !self.space();
-                if self.byte(b',').is_some() {
-                    continue;
+                loose |= self.space();
+                loose |= !self.tag()?;
+                loose |= self.space();
+                if self.byte(b',').is_none() {
+                    self.byte(b']')?;
+                    break;
                 }
-                self.byte(b']')?;
-                break;
             }
         }
-        Some(Text { start, end: self.at, canonical })
+        Some(Text { start, end: self.at, canonical: !loose })
     }
 
+    /// An array of strings; whether it is canonical.
+    #[inline(always)]
     fn tag(&mut self) -> Option<bool> {
         self.byte(b'[')?;
-        let mut canonical = !self.space();
+        let mut loose = self.space();
         if self.byte(b']').is_none() {
             loop {
-                canonical &= !self.space();
-                canonical &= self.string()?.canonical;
-                canonical &= !self.space();
-                if self.byte(b',').is_some() {
-                    continue;
+                loose |= self.space();
+                loose |= !self.string()?.canonical;
+                loose |= self.space();
+                if self.byte(b',').is_none() {
+                    self.byte(b']')?;
+                    break;
                 }
-                self.byte(b']')?;
-                break;
             }
         }
-        Some(canonical)
+        Some(!loose)
     }
 }
 
-/// What a string says, without its escapes: UTF-8 if `raw` is. `text` is where a reader found it in `raw`.
-#[must_use]
-pub fn unescaped(raw: &[u8], text: Text) -> Cow<'_, [u8]> {
-    let raw = text.of(raw);
-    match memchr::memchr(b'\\', raw) {
-        None => Cow::Borrowed(raw),
-        Some(first) => Cow::Owned(unescape(raw, first)),
-    }
+#[inline(always)]
+fn unhex64<I: Isa>(isa: I, digits: &[u8; 128]) -> Option<[u8; 64]> {
+    let (halves, _) = digits.as_chunks();
+    let mut bytes = [0; 64];
+    bytes[..32].copy_from_slice(&isa.unhex(&halves[0])?);
+    bytes[32..].copy_from_slice(&isa.unhex(&halves[1])?);
+    Some(bytes)
 }
 
-/// The character of `\uXXXX` at the start of `s`, or of two of them that are a surrogate pair, and the bytes it takes.
-/// None for anything else, half of a pair too, which no UTF-8 text can hold.
-fn escaped(s: &[u8]) -> Option<(char, usize)> {
-    let high = unit(s)?;
-    if !(0xD800..0xDC00).contains(&high) {
-        return Some((char::from_u32(high)?, 6));
-    }
-    let low = unit(s.get(6..)?)?;
-    if !(0xDC00..0xE000).contains(&low) {
-        return None;
-    }
-    Some((char::from_u32(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))?, 12))
+/// What the string at `at` says, and the byte after it: for strings that are written in an unusual way.
+#[cold]
+#[inline(never)]
+pub(crate) fn meant(text: &[u8], at: usize) -> Option<(Cow<'_, [u8]>, usize)> {
+    let mut reader = Reader { isa: Portable, text, at };
+    let string = reader.string()?;
+    Some((escapes::unescaped(text, string), reader.at))
 }
 
-/// The UTF-16 code unit of `\uXXXX` at the start of `s`.
-fn unit(s: &[u8]) -> Option<u32> {
-    let digits = s.strip_prefix(b"\\u")?.get(..4)?;
-    digits.iter().try_fold(0, |value, &digit| Some(value << 4 | char::from(digit).to_digit(16)?))
+/// The byte after the array of tags at `at`.
+pub(crate) fn after_tags(text: &[u8], at: usize) -> Option<usize> {
+    on_best(AfterTags { text, at })
 }
 
-/// `s` without its escapes, the first of which stands at `at`.
-fn unescape(s: &[u8], mut at: usize) -> Vec<u8> {
-    let mut out = Vec::with_capacity(s.len());
-    out.extend_from_slice(&s[..at]);
-    while let Some(&c) = s.get(at + 1) {
-        at += 2;
-        match c {
-            b'n' => out.push(b'\n'),
-            b'r' => out.push(b'\r'),
-            b't' => out.push(b'\t'),
-            b'b' => out.push(8),
-            b'f' => out.push(12),
-            b'u' => {
-                // What a reader let pass has no other.
-                let (character, length) = escaped(&s[at - 2..]).unwrap_or((char::REPLACEMENT_CHARACTER, 2));
-                out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-                at += length - 2;
-            }
-            c => out.push(c),
-        }
-        let end = memchr::memchr(b'\\', &s[at..]).map_or(s.len(), |k| at + k);
-        out.extend_from_slice(&s[at..end]);
-        at = end;
+struct AfterTags<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl Task for AfterTags<'_> {
+    type Output = Option<usize>;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> Option<usize> {
+        let mut reader = Reader { isa, text: self.text, at: self.at };
+        reader.tags().map(|tags| tags.end)
     }
-    out
 }

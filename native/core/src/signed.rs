@@ -1,17 +1,16 @@
 //! Events of our own as JSON: what the canonical bytes hold already is copied, not written again.
 
-use crate::json::Reader;
+use crate::json;
 
 /// The event's JSON object, in the field order of NIP-01, from the canonical bytes that `event::Canonical` built.
 #[must_use]
 pub fn json(canonical: &[u8], id: &[u8; 32], signature: &[u8; 64]) -> Vec<u8> {
     // [0,"<pubkey>",<created_at>,<kind>,<tags>,<content>]
     let pubkey = &canonical[4..68];
-    let mut reader = Reader { text: canonical, at: 70 };
-    let created_at = digits(&mut reader);
-    let kind = digits(&mut reader);
-    let start = reader.at;
-    let end = reader.tags().map_or(start, |tags| tags.end);
+    let mut start = 70;
+    let created_at = digits(canonical, &mut start);
+    let kind = digits(canonical, &mut start);
+    let end = json::after_tags(canonical, start).unwrap_or(start);
     let (tags, content) = (&canonical[start..end], &canonical[end + 1..canonical.len() - 1]);
 
     let mut out = Vec::with_capacity(canonical.len() + 320);
@@ -33,14 +32,12 @@ pub fn json(canonical: &[u8], id: &[u8; 32], signature: &[u8; 64]) -> Vec<u8> {
     out
 }
 
-/// The number at the reader, and on to what stands behind its comma.
-fn digits<'a>(reader: &mut Reader<'a>) -> &'a [u8] {
-    let start = reader.at;
-    while reader.text.get(reader.at).is_some_and(u8::is_ascii_digit) {
-        reader.at += 1;
-    }
-    reader.at += 1;
-    &reader.text[start..reader.at - 1]
+/// The number at `at`, which moves on to what stands behind its comma.
+fn digits<'a>(text: &'a [u8], at: &mut usize) -> &'a [u8] {
+    let start = *at;
+    let length = text[start..].iter().take_while(|c| c.is_ascii_digit()).count();
+    *at += length + 1;
+    &text[start..start + length]
 }
 
 fn hex(bytes: &[u8], out: &mut Vec<u8>) {

@@ -1,6 +1,6 @@
 //! The tags of an event that was scanned, read in place.
 
-use crate::json::{Reader, Text};
+use crate::json::Text;
 
 /// The tags in the text of their array (`Scanned::tags`), in order. Positions are those of `raw`.
 ///
@@ -47,20 +47,35 @@ impl Tag<'_> {
 impl Iterator for Tag<'_> {
     type Item = Text;
 
+    #[inline]
     fn next(&mut self) -> Option<Text> {
         // Between two strings stand only a comma and white space.
         while let Some(&c) = self.raw.get(self.at) {
-            if c == b'"' {
-                let mut reader = Reader { text: self.raw, at: self.at };
-                let value = reader.string()?;
-                self.at = reader.at;
-                return Some(value);
-            }
             self.at += 1;
+            if c == b'"' {
+                let start = self.at;
+                let (end, plain) = closing(self.raw, start)?;
+                self.at = end + 1;
+                return Some(Text { start, end, canonical: plain });
+            }
             if c == b']' {
                 self.raw = &self.raw[..self.at]; // nothing more, however often it is asked
             }
         }
         None
+    }
+}
+
+/// The quote that closes the string that starts at `at`, and whether the string has no escape.
+#[inline]
+fn closing(text: &[u8], mut at: usize) -> Option<(usize, bool)> {
+    let mut plain = true;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', text.get(at..)?)?;
+        if text[at] == b'"' {
+            return Some((at, plain));
+        }
+        plain = false;
+        at += 2;
     }
 }

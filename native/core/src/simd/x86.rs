@@ -1,0 +1,110 @@
+//! Blocks in the vector registers of x86: one of AVX-512, two of AVX2, four of SSE2, which every x86-64 has.
+
+mod avx2;
+mod avx512;
+mod sse2;
+
+use super::{Isa, Marks, Task};
+use std::arch::x86_64::{__m128i, __m256i, __m512i};
+
+/// A set of instructions, whose functions stand in the module.
+macro_rules! isa {
+    ($name:ident, $block:ty, $functions:ident) => {
+        #[derive(Clone, Copy)]
+        struct $name(());
+
+        impl Isa for $name {
+            type Block = $block;
+
+            #[inline(always)]
+            fn load(self, text: &[u8], at: usize) -> $block {
+                // SAFETY: only a machine that has the instructions makes a value of this type.
+                unsafe { $functions::load(text.get(at..).unwrap_or_default()) }
+            }
+
+            #[inline(always)]
+            fn store(self, block: $block, to: &mut [u8; 64]) {
+                // SAFETY: as in `load`.
+                unsafe { $functions::store(block, to) }
+            }
+
+            #[inline(always)]
+            fn marks(self, block: $block) -> Marks {
+                // SAFETY: as in `load`.
+                unsafe { $functions::marks(block) }
+            }
+
+            #[inline(always)]
+            fn letters(self, block: $block) -> u64 {
+                // SAFETY: as in `load`.
+                unsafe { $functions::letters(block) }
+            }
+
+            #[inline(always)]
+            fn unhex(self, digits: &[u8; 64]) -> Option<[u8; 32]> {
+                // SAFETY: as in `load`.
+                unsafe { $functions::unhex(digits) }
+            }
+        }
+    };
+}
+
+isa!(Sse2, [__m128i; 4], sse2);
+isa!(Avx2, [__m256i; 2], avx2);
+isa!(Avx512, __m512i, avx512);
+
+#[inline]
+pub(super) fn on_best<T: Task>(task: T) -> T::Output {
+    if has_avx512() {
+        // SAFETY: it has the instructions.
+        unsafe { on_avx512(task) }
+    } else if has_avx2() {
+        // SAFETY: it has the instructions.
+        unsafe { on_avx2(task) }
+    } else {
+        task.run(Sse2(()))
+    }
+}
+
+#[inline]
+fn has_avx512() -> bool {
+    is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("bmi2")
+}
+
+#[inline]
+fn has_avx2() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("bmi2")
+}
+
+#[target_feature(enable = "avx512bw,bmi1,bmi2")]
+fn on_avx512<T: Task>(task: T) -> T::Output {
+    task.run(Avx512(()))
+}
+
+#[target_feature(enable = "avx2,bmi1,bmi2")]
+fn on_avx2<T: Task>(task: T) -> T::Output {
+    task.run(Avx2(()))
+}
+
+/// The task done by every set of instructions that the machine has.
+#[cfg(test)]
+pub(super) fn on_each<T: Task + Clone>(task: &T) -> Vec<T::Output> {
+    let mut found = vec![task.clone().run(Sse2(()))];
+    if has_avx2() {
+        // SAFETY: it has the instructions.
+        found.push(unsafe { on_avx2(task.clone()) });
+    }
+    if has_avx512() {
+        // SAFETY: it has the instructions.
+        found.push(unsafe { on_avx512(task.clone()) });
+    }
+    found
+}
+
+/// What is left of a text, fewer than 64 bytes, with zeros behind it.
+#[inline(always)]
+fn filled(rest: &[u8]) -> [u8; 64] {
+    let mut copy = [0; 64];
+    copy[..rest.len()].copy_from_slice(rest);
+    copy
+}
