@@ -42,4 +42,5 @@ def imports(path: Path) -> Iterator[tuple[str, int]]:
             source = node.module or ""
             for alias in node.names:
                 inner = ROOT.joinpath(*source.split("."), alias.name)
-                yield (f"{source}.{alias.name}" if inner.is_dir() or inner.with_suffix(".py").exists() else source), node.lineno
+                ours = inner.is_dir() or any(inner.with_suffix(suffix).exists() for suffix in (".py", ".pyi"))  # .pyi: it is compiled
+                yield (f"{source}.{alias.name}" if ours else source), node.lineno
