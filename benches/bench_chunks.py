@@ -1,9 +1,11 @@
-"""Chunk spans beside chonkie-core, which looks for four delimiters. The unit of work is one text of about 1 MB."""
+"""Chunk spans beside chonkie-core, which looks for four delimiters. The unit of work is one text of 1 MB, or one file of 50 MB."""
 
 from __future__ import annotations
 
+import mmap
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -44,3 +46,15 @@ def test_chunk_spans_of_the_twin(against: Against, name: str) -> None:
     against(
         f"chunk spans, 4 KB, {name}", partial(_native.chunk_spans, text, 4096), "the twin in Python", partial(plain.chunk_spans, text, 4096)
     )
+
+
+def test_mapped_file(against: Against, tmp_path: Path) -> None:
+    """A file cut where it is mapped, without reading it into memory."""
+    place = tmp_path / "book.txt"
+    place.write_bytes(TEXTS["English"].encode() * 50)
+    with place.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        against(
+            "chunk spans, 40 KB, a mapped file of 50 MB", partial(_native.chunk_spans, mapped, 40_960),
+            "validating it as UTF-8 (simdutf8)", partial(references.is_utf8, mapped), gate=1.3, goal=1.1,
+            agree=lambda spans, valid: valid and spans[-1][1] == len(mapped),
+        )

@@ -1,4 +1,4 @@
-"""What the benches work on, the same in every run: keys, signed events of given sizes, a relay's mix of filters, texts."""
+"""What the benches work on, the same in every run: keys, signatures, signed events of given sizes, texts."""
 
 from __future__ import annotations
 
@@ -92,41 +92,6 @@ def frames(count: int, size: int, keys: int = 1) -> list[bytes]:
     signers = [ALICE, *(Signer(sha(f"key {number}")) for number in range(1, keys))]
     used = [signers[number % keys] for number in range(count)]
     return [frame(event(values(size, number, signer.pubkey.hex()), signer)) for number, signer in enumerate(used)]
-
-
-def relay_mix(count: int) -> list[dict[str, Any]]:
-    """Filters of a relay's subscriptions, in JSON: of ten, six wait for the answers to one job, two for two kinds of one author, one for
-    a kind since a time, one for what names a customer. There are a hundred kinds."""
-    dice, filters = random.Random(3), list[dict[str, Any]]()
-    for number in range(count):
-        kind = 5000 + dice.randrange(100)
-        match number % 10:
-            case 6 | 7:
-                key = author(number).pubkey if number < 40 else sha(f"author {number}")
-                filters.append({"authors": [key.hex()], "kinds": [kind, kind + 1]})
-            case 8:
-                filters.append({"kinds": [kind], "since": NOW + dice.randrange(-80, 20)})
-            case 9:
-                filters.append({"#p": [sha(f"customer {number}").hex()]})
-            case _:
-                filters.append({"#e": [sha(f"job {number}").hex()]})
-    return filters
-
-
-def author(number: int) -> Signer:
-    """An author whom a filter may want."""
-    return Signer(sha(f"author {number}"))
-
-
-def answers(count: int) -> list[dict[str, Any]]:
-    """Signed events that answer jobs, each of one of a hundred kinds; of three, two are by an author whom a filter of the mix wants."""
-    dice, events = random.Random(4), list[dict[str, Any]]()
-    for _ in range(count):
-        signer = author(dice.choice((6, 7, 16, 17, 26, 27, 1, 2, 3)))
-        tags = [["e", sha(f"job {dice.randrange(1_000)}").hex()], ["p", sha(f"customer {dice.randrange(1_000)}").hex()]]
-        made_of = (signer.pubkey.hex(), NOW, 5000 + dice.randrange(100), tags, prose(200, len(events)))
-        events.append(event(made_of, signer))
-    return events
 
 
 def _texts() -> dict[str, str]:

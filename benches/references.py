@@ -1,7 +1,6 @@
 """What the benches measure against: each reference written as plainly and as well as it can be with what is at hand.
 
-libsecp256k1 in C, msgspec + orjson + hashlib + coincurve for events, dicts for filters, chonkie-core for chunks. Nothing here is used
-by Pylon itself.
+libsecp256k1 in C, msgspec + orjson + hashlib + coincurve for events, dicts for filters, chonkie-core for chunks, picows for frames.
 """
 
 from __future__ import annotations
@@ -24,6 +23,8 @@ import coincurve
 import msgspec
 import orjson
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
+
+from pylon import _native
 
 ROOT = Path(__file__).parents[1]
 TEXT = WSMsgType.TEXT
@@ -131,13 +132,7 @@ class Answer(msgspec.Struct, tag="OK", array_like=True):
     message: str = ""
 
 
-class Notice(msgspec.Struct, tag="NOTICE", array_like=True):
-    """`["NOTICE", message]`."""
-
-    message: str
-
-
-decode_frame = msgspec.json.Decoder(Delivery | Eose | Answer | Notice).decode
+decode_frame = msgspec.json.Decoder(Delivery | Eose | Answer).decode
 
 
 def sha256(data: bytes) -> bytes:
@@ -292,6 +287,9 @@ class DictIndex:
 
 
 # --- texts -------------------------------------------------------------------------------------------------------------------------
+
+is_utf8 = _native.is_utf8
+"""Whether a buffer is UTF-8: the crate simdutf8 in one pass, without a copy."""
 
 
 def chunk_offsets(text: bytes, most: int) -> list[tuple[int, int]]:
