@@ -1,7 +1,9 @@
 //! What `make counts` lays callgrind over: `counts NAME N` does one piece of work N times, always with the same input.
 //! Without arguments it lists the names.
 
-use pylon_core::event::{Canonical, id_of, scan};
+use pylon_core::batch::{Item, verify_seeded};
+use pylon_core::event::{Canonical, Scanned, id_of, scan};
+use pylon_core::filter::{Filter, Index, View};
 use pylon_core::{bolt11, chunk, keys, nip44};
 use std::hint::black_box;
 
@@ -9,12 +11,14 @@ type Work = Box<dyn FnMut()>;
 type Make = fn() -> Work;
 
 /// Each piece of work with what makes its input; only the one that is asked for is made.
-const WORKS: [(&str, Make); 9] = [
+const WORKS: [(&str, Make); 11] = [
     ("verify", verify),
+    ("verify-batch-64", verify_batch),
     ("sign", sign),
-    ("event-392", || scan_and_id(20)),
+    ("event-392", || scan_and_id(16)),
     ("event-2k", || scan_and_id(1_650)),
     ("event-id-2k", event_id),
+    ("match-1000-filters-256", match_filters),
     ("nip44-encrypt-1k", nip44_encrypt),
     ("nip44-decrypt-1k", nip44_decrypt),
     ("bolt11-decode", bolt11_decode),
@@ -67,6 +71,17 @@ fn verify() -> Work {
     Box::new(move || assert!(keys::verify(black_box(key), signature, &message)))
 }
 
+/// 64 signatures by as many keys, with randomizers from a fixed seed.
+fn verify_batch() -> Work {
+    let item = |number: u8| {
+        let signer = keys::Signer::new(&message(number)).expect("a secret key");
+        let message = message(number + 100);
+        Item { pubkey: signer.pubkey(), signature: signer.sign(&message, &AUX), message }
+    };
+    let items: Vec<Item> = (1..=64).map(item).collect();
+    Box::new(move || assert!(verify_seeded(black_box(&items), &AUX).into_iter().all(|right| right)))
+}
+
 fn sign() -> Work {
     let (signer, message) = (signer(), message(2));
     Box::new(move || {
@@ -74,22 +89,57 @@ fn sign() -> Work {
     })
 }
 
-/// A frame as a relay sends it: its form, and its id from its own text.
-fn scan_and_id(content: usize) -> Work {
+/// A frame as a relay sends it, with one tag.
+fn frame(content: usize, job: usize) -> String {
     let (pubkey, content) = (faster_hex::hex_string(&signer().pubkey()), prose(content));
     let mut buffer = Vec::new();
     let mut canonical = Canonical::new(&mut buffer, &pubkey, 1_700_000_000, 5050).expect("fields in range");
     canonical.tag();
     canonical.value("t");
-    canonical.value("x");
+    canonical.value(&format!("job {job}"));
     let (id, escaped) = (canonical.id(&content), content.replace('"', "\\\"").replace('\n', "\\n"));
     let (id_hex, sig) = (faster_hex::hex_string(&id), faster_hex::hex_string(&signer().sign(&id, &AUX)));
-    let frame = format!(
-        r#"["EVENT","sub1",{{"id":"{id_hex}","pubkey":"{pubkey}","created_at":1700000000,"kind":5050,"tags":[["t","x"]],"content":"{escaped}","sig":"{sig}"}}]"#
-    );
+    format!(
+        r#"["EVENT","sub1",{{"id":"{id_hex}","pubkey":"{pubkey}","created_at":1700000000,"kind":5050,"tags":[["t","job {job}"]],"content":"{escaped}","sig":"{sig}"}}]"#
+    )
+}
+
+/// Its form, and its id from its own text.
+fn scan_and_id(content: usize) -> Work {
+    let (frame, mut buffer) = (frame(content, 7), Vec::new());
     Box::new(move || {
         let scanned = scan(black_box(frame.as_bytes())).expect("a frame");
         assert_eq!(id_of(frame.as_bytes(), &scanned, &mut buffer), scanned.id);
+    })
+}
+
+/// 1,000 filters for tags, authors and kinds.
+fn filters() -> Index {
+    let mut index = Index::new().expect("a secret");
+    for number in 0..1_000 {
+        let filter = match number % 4 {
+            0 => Filter { authors: Some(vec![message((number / 4) as u8)]), ..Filter::default() },
+            1 => Filter { kinds: Some(vec![5049 + number as u16]), since: Some(1), ..Filter::default() },
+            _ => Filter { tags: vec![(b't', vec![format!("job {number}").into_bytes().into()])], ..Filter::default() },
+        };
+        index.add(number, filter);
+    }
+    index
+}
+
+/// 4 events, which two filters each want, against 64 indexes: the secrets of so many even out what one secret does to the count.
+fn match_filters() -> Work {
+    let indexes: Vec<Index> = (0..64).map(|_| filters()).collect();
+    let texts: Vec<String> = (0..4).map(|number| frame(200, 4 * number + 2)).collect();
+    let scanned: Vec<Scanned> = texts.iter().map(|text| scan(text.as_bytes()).expect("a frame")).collect();
+    let mut found = Vec::new();
+    Box::new(move || {
+        for index in &indexes {
+            for (text, event) in texts.iter().zip(&scanned) {
+                index.matches(black_box(&View::new(text.as_bytes(), event)), &mut found);
+                assert_eq!(found.len(), 2);
+            }
+        }
     })
 }
 
@@ -139,6 +189,6 @@ fn bolt11_decode() -> Work {
 fn chunk_spans() -> Work {
     let text = prose(256 << 10);
     Box::new(move || {
-        black_box(chunk::spans(black_box(text.as_bytes()), 4096).expect("UTF-8"));
+        black_box(chunk::ends(black_box(text.as_bytes()), 4096).expect("a limit"));
     })
 }
