@@ -12,8 +12,11 @@
 mod addition;
 mod field;
 mod inverse;
+#[cfg(target_arch = "x86_64")]
+mod lanes;
 mod lift;
 mod msm;
+mod path;
 mod point;
 mod random;
 mod scalar;
@@ -21,6 +24,7 @@ mod scalar;
 use crate::error::random;
 use crate::keys;
 use msm::Term;
+use path::Path;
 use point::Affine;
 use random::Randomizers;
 use scalar::Scalar;
@@ -56,20 +60,30 @@ pub fn verify(items: &[Item]) -> Vec<bool> {
 /// The same with a seed of the caller's, for measurements that must repeat; a batch is safe only if nobody knows it.
 #[must_use]
 pub fn verify_seeded(items: &[Item], seed: &[u8; 32]) -> Vec<bool> {
+    verify_on(Path::best(), items, seed)
+}
+
+/// `verify_seeded` as machines without AVX-512 do it.
+#[must_use]
+pub fn verify_portable(items: &[Item], seed: &[u8; 32]) -> Vec<bool> {
+    verify_on(Path::Portable, items, seed)
+}
+
+fn verify_on(path: Path, items: &[Item], seed: &[u8; 32]) -> Vec<bool> {
     let parts = items.len().div_ceil(MANY).max(1);
-    items.chunks(items.len().div_ceil(parts).max(1)).flat_map(|part| verify_part(part, seed)).collect()
+    items.chunks(items.len().div_ceil(parts).max(1)).flat_map(|part| verify_part(path, part, seed)).collect()
 }
 
 fn verify_one(item: &Item) -> bool {
     keys::verify(item.pubkey, item.signature, &item.message)
 }
 
-fn verify_part(items: &[Item], seed: &[u8; 32]) -> Vec<bool> {
+fn verify_part(path: Path, items: &[Item], seed: &[u8; 32]) -> Vec<bool> {
     if items.len() < FEW {
         return items.iter().map(verify_one).collect();
     }
-    let batch = Batch::read(items);
-    if batch.holds(seed) {
+    let batch = Batch::read(path, items);
+    if batch.holds(path, seed) {
         batch.readable
     } else {
         items.iter().zip(&batch.readable).map(|(item, readable)| *readable && verify_one(item)).collect()
@@ -96,7 +110,7 @@ struct Batch {
 }
 
 impl Batch {
-    fn read(items: &[Item]) -> Batch {
+    fn read(path: Path, items: &[Item]) -> Batch {
         // The standard map hashes with a secret key of its own: whoever chooses the keys cannot make them collide.
         let mut indices = HashMap::with_capacity(items.len());
         let mut coordinates: Vec<[u8; 32]> = items.iter().map(|item| split(&item.signature).0).collect();
@@ -110,7 +124,7 @@ impl Batch {
                 })
             })
             .collect();
-        let points = lift::lift_all(&coordinates);
+        let points = path.lift_all(&coordinates);
         let (rs, key_points) = points.split_at(items.len());
 
         let tag = Sha256::digest(b"BIP0340/challenge");
@@ -136,7 +150,7 @@ impl Batch {
     }
 
     /// Whether all the signatures hold.
-    fn holds(&self, seed: &[u8; 32]) -> bool {
+    fn holds(&self, path: Path, seed: &[u8; 32]) -> bool {
         let mut terms = Vec::with_capacity(self.signatures.len() + 2 * self.keys.len() + 2);
         let mut of_g = Scalar::ZERO;
         let mut of_keys = vec![Scalar::ZERO; self.keys.len()];
@@ -154,7 +168,7 @@ impl Batch {
             terms.push(Term { point: point.signed(k.negative), factor: k.value });
             terms.push(Term { point: point.endomorphism().signed(l.negative), factor: l.value });
         }
-        msm::sum(&terms).is_infinity()
+        msm::sum(path, &terms).is_infinity()
     }
 }
 

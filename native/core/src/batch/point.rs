@@ -4,6 +4,7 @@ use super::field::Fe;
 
 /// A point by its coordinates. The point at infinity is (0, 0), which is not on the curve.
 #[derive(Clone, Copy, Debug)]
+#[repr(C)]
 pub(super) struct Affine {
     pub(super) x: Fe,
     pub(super) y: Fe,

@@ -1,0 +1,54 @@
+//! The code for this machine: in lanes of eight where it has AVX-512 IFMA, else the portable code.
+
+use super::addition::{self, Pair};
+use super::field::Fe;
+#[cfg(target_arch = "x86_64")]
+use super::lanes::Lanes;
+use super::lift;
+use super::point::Affine;
+
+/// Which code runs.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Path {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Lanes(Lanes),
+}
+
+impl Path {
+    /// The fastest one of this machine.
+    pub(super) fn best() -> Path {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(lanes) = Lanes::detect() {
+            return Path::Lanes(lanes);
+        }
+        Path::Portable
+    }
+
+    /// All that this machine can run.
+    #[cfg(test)]
+    pub(super) fn all() -> Vec<Path> {
+        let mut paths = vec![Path::Portable];
+        #[cfg(target_arch = "x86_64")]
+        paths.extend(Lanes::detect().map(Path::Lanes));
+        paths
+    }
+
+    /// See `lift::lift_all`.
+    pub(super) fn lift_all(self, coordinates: &[[u8; 32]]) -> Vec<Option<Affine>> {
+        match self {
+            Path::Portable => lift::lift_all(coordinates, lift::roots),
+            #[cfg(target_arch = "x86_64")]
+            Path::Lanes(lanes) => lift::lift_all(coordinates, |squares: &[Fe; 16]| lanes.roots(squares)),
+        }
+    }
+
+    /// See `addition::add_pairs`.
+    pub(super) fn add_pairs(self, arena: &mut [Affine], pairs: &[Pair]) {
+        match self {
+            Path::Portable => addition::add_pairs(arena, pairs),
+            #[cfg(target_arch = "x86_64")]
+            Path::Lanes(lanes) => lanes.add_pairs(arena, pairs),
+        }
+    }
+}
