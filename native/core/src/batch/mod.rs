@@ -178,6 +178,8 @@ fn split(signature: &[u8; 64]) -> ([u8; 32], [u8; 32]) {
 }
 
 #[cfg(test)]
+mod forged_tests;
+#[cfg(test)]
 mod related_tests;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! Signatures whose keys and nonces are equal, opposite, doubled, or images of each other under the endomorphism: the sums
 //! meet every case that formulas for points treat apart, in whatever order.
 
+use super::tests::holds;
 use super::*;
 use crate::keys::public_key;
 
@@ -49,12 +50,12 @@ fn related_points_are_summed_up() {
     assert!(items.iter().all(verify_one));
     for seed in 0..8 {
         for count in [6, 7, 12, 13, 40, 144] {
-            assert!(Batch::read(&items[..count]).holds(&[seed; 32]), "{count} signatures, seed {seed}");
-            assert!(Batch::read(&items[144 - count..]).holds(&[seed; 32]), "the last {count}, seed {seed}");
+            assert!(holds(&items[..count], seed), "{count} signatures, seed {seed}");
+            assert!(holds(&items[144 - count..], seed), "the last {count}, seed {seed}");
         }
     }
     items[77].signature[40] ^= 1;
-    assert!(!Batch::read(&items).holds(&[1; 32]));
+    assert!(!holds(&items, 1));
     assert_eq!(verify(&items).iter().filter(|right| !**right).count(), 1);
 }
 
@@ -63,6 +64,6 @@ fn related_points_are_summed_up() {
 fn copies_of_related_points_are_summed_up() {
     let items: Vec<Item> = related().into_iter().step_by(13).flat_map(|item| [item; 20]).collect();
     for seed in 0..4 {
-        assert!(Batch::read(&items).holds(&[seed; 32]));
+        assert!(holds(&items, seed));
     }
 }

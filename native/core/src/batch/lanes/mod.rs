@@ -59,3 +59,6 @@ fn roots(squares: &[Fe; 16]) -> [Fe; 16] {
         Fe(std::array::from_fn(|word| row[word + i / 8 * 4]))
     })
 }
+
+#[cfg(test)]
+mod tests;
