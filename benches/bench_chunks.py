@@ -48,6 +48,19 @@ def test_chunk_spans_of_the_twin(against: Against, name: str) -> None:
     )
 
 
+@pytest.mark.parametrize("most", LIMITS)
+def test_floor_of_chunk_spans(against: Against, most: int) -> None:
+    """What is left where every boundary is known: as many pairs of numbers in a list, made without a line of Python in between."""
+    text = TEXTS["English"].encode()
+    count = len(_native.chunk_spans(text, most))
+    size = len(text) // count
+    against(
+        f"floor: a list of as many spans, {most // 1024} KB",
+        lambda: list(zip(range(0, size * count, size), range(size, size * count + 1, size), strict=True)),
+        "chonkie_core.chunk_offsets", partial(references.chunk_offsets, text, most), agree=lambda ours, theirs: len(ours) == count,
+    )
+
+
 def test_mapped_file(against: Against, tmp_path: Path) -> None:
     """A file cut where it is mapped, without reading it into memory."""
     place = tmp_path / "book.txt"

@@ -10,7 +10,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benches.abba import Call, Ratio, fitting, ratio, side
-from benches.table import Measure, Row, judged, markdown, text
+from benches.table import Measure, Row, judged, markdown, ordered, text
 
 ROWS = pytest.StashKey[list[Row]]()
 
@@ -73,9 +73,8 @@ def against(benchmark: BenchmarkFixture, judge: Judge) -> Against:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """The table, those with a gate first; build/bench.md has it too."""
-    found: list[Row] = config.stash.get(ROWS, [])
-    rows = sorted(found, key=lambda row: row.gate is None)
+    """The table; build/bench.md has it too."""
+    rows = ordered(config.stash.get(ROWS, []))
     if rows:
         terminalreporter.section("ratios to references in the same run (below 1 is faster)")
         for line in text(rows):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benches.abba import FEWEST, MOST, Ratio, Side, fitting, ratio, repeats
-from benches.table import HEAD, MORE, Row, judged, markdown, text
+from benches.table import HEAD, MORE, Row, judged, markdown, ordered, text
 from tests.law.source import ROOT
 
 BENCH = """
@@ -140,6 +140,14 @@ def test_quartets_fit_into_the_time() -> None:
     assert fitting(Side(lambda: 5_000_000, 1), Side(lambda: 5_000_000, 1), 1.0) == 50
     assert fitting(Side(lambda: 10**9, 1), Side(lambda: 10**9, 1), 1.0) == FEWEST
     assert fitting(Side(lambda: 1000, 1), Side(lambda: 1000, 1), 1.0) == MOST
+
+
+def test_the_order_of_the_table() -> None:
+    """As the goals are named, and what has no goal at the end."""
+    found = Ratio(1.0, 1.0, 1.0)
+    paths = {"nexus: take an event": None, "chunk spans, 1 KB": 1.0, "verify, one": None, "sign": 1.0, "verify, batch": 1.0, "other": 1.0}
+    rows = ordered([Row(path, "twin", found, goal=goal) for path, goal in paths.items()])
+    assert [row.path for row in rows] == ["verify, batch", "sign", "chunk spans, 1 KB", "other", "verify, one", "nexus: take an event"]
 
 
 def test_the_tables_have_every_row() -> None:
