@@ -13,8 +13,20 @@ pub(crate) fn secret_key(bytes: &[u8]) -> Result<SecretKey, Error> {
 /// Whether `signature` is a BIP-340 signature of `message` (any length) by the x-only key.
 #[must_use]
 pub fn verify(pubkey: [u8; 32], signature: [u8; 64], message: &[u8]) -> bool {
-    XOnlyPublicKey::from_byte_array(pubkey)
-        .is_ok_and(|key| schnorr::Signature::from_byte_array(signature).verify(message, &key).is_ok())
+    XOnlyPublicKey::from_byte_array(pubkey).is_ok_and(|key| verify_by(&key, signature, message))
+}
+
+/// The same by a key that is read already.
+pub(crate) fn verify_by(key: &XOnlyPublicKey, signature: [u8; 64], message: &[u8]) -> bool {
+    schnorr::Signature::from_byte_array(signature).verify(message, key).is_ok()
+}
+
+/// The key with these coordinates (big-endian bytes): without the square root that `verify` takes for y.
+pub(crate) fn at(x: [u8; 32], y: [u8; 32]) -> Option<XOnlyPublicKey> {
+    let mut bytes = [4; 65];
+    bytes[1..33].copy_from_slice(&x);
+    bytes[33..].copy_from_slice(&y);
+    PublicKey::from_byte_array_uncompressed(bytes).ok().map(|key| key.x_only_public_key().0)
 }
 
 /// The compressed public key of a secret key.

@@ -75,6 +75,12 @@ impl Fe {
         subtract_words(number, P).1.then_some(Fe(number))
     }
 
+    /// The number below p in big-endian bytes.
+    pub(super) fn to_bytes(self) -> [u8; 32] {
+        let words = self.normal();
+        std::array::from_fn(|i| words[3 - i / 8].to_be_bytes()[i % 8])
+    }
+
     #[inline(always)]
     pub(super) fn mul(&self, other: &Fe) -> Fe {
         let (a, b) = (&self.0, &other.0);
