@@ -107,13 +107,15 @@ impl<'a> Marks<'a> {
     #[inline(always)]
     fn load(&mut self) -> Option<()> {
         let rest = self.raw.get(self.next..).filter(|rest| !rest.is_empty())?;
-        self.mask = match rest.first_chunk() {
-            Some(block) => marks(block),
-            None => {
-                let mut block = [0; 64];
-                block[..rest.len()].copy_from_slice(rest);
-                marks(&block)
-            }
+        self.mask = if let Some(block) = rest.first_chunk() {
+            marks(block)
+        } else if let Some(block) = self.raw.last_chunk() {
+            // The last 64 bytes, without those that were looked at before.
+            marks(block) >> (64 - rest.len())
+        } else {
+            let mut block = [0; 64];
+            block[..rest.len()].copy_from_slice(rest);
+            marks(&block)
         };
         self.next += 64;
         Some(())
