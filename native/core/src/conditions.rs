@@ -1,6 +1,7 @@
 //! A filter taken apart for the index: the field under which it stands there, and the conditions that are left to test.
 
 use crate::filter::{Filter, View};
+use crate::letters::letters;
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
@@ -85,7 +86,7 @@ impl<'v, 'a> Event<'v, 'a> {
     /// Whether one of the values stands in a tag of that letter. The fewer are looked up among the more.
     fn has(&self, letter: u8, values: &[Value]) -> bool {
         let tags = self.tags.get_or_init(|| {
-            let mut tags: Vec<_> = self.view.letters().collect();
+            let mut tags = letters(self.view.tags);
             tags.sort_unstable();
             tags
         });

@@ -1,7 +1,7 @@
 //! Filters (NIP-01, https://github.com/nostr-protocol/nips/blob/master/01.md): what a subscription asks of an event.
 
 use crate::event::Scanned;
-use crate::letters::Letters;
+use crate::letters::letters;
 
 pub use crate::index::Index;
 
@@ -26,11 +26,6 @@ impl<'a> View<'a> {
     pub fn new(text: &'a [u8], event: &'a Scanned) -> Self {
         let Scanned { id, pubkey, created_at, kind, .. } = event;
         Self { id, pubkey, created_at: *created_at, kind: *kind, tags: event.tags.of(text) }
-    }
-
-    /// Letter and value of every tag that filters can ask for.
-    pub(crate) fn letters(&self) -> Letters<'a> {
-        Letters::new(self.tags)
     }
 }
 
@@ -61,7 +56,9 @@ impl Filter {
             && self.since.is_none_or(|since| since <= event.created_at)
             && self.until.is_none_or(|until| event.created_at <= until)
             && self.tags.iter().all(|(letter, wanted)| {
-                event.letters().any(|(name, value)| name == *letter && wanted.iter().any(|one| **one == *value))
+                letters(event.tags)
+                    .iter()
+                    .any(|(name, value)| name == letter && wanted.iter().any(|one| **one == **value))
             })
     }
 }

@@ -8,7 +8,9 @@
 use crate::conditions::{AUTHORS, Conditions, Event, IDS, KINDS, NONE, Value};
 use crate::error::Error;
 use crate::filter::{Filter, View};
+use crate::letters::each_letter;
 use crate::lists::{Entry, List, Lists, is_sparse};
+use crate::simd::{Isa, Task, on_best};
 use crate::slab::Slab;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -138,25 +140,8 @@ impl Index {
                 .and_then(|list| self.lists.get(list))
                 .map_or(ControlFlow::Continue(()), &mut look)?;
         }
-        let (first, others) = self.lists_of_tags(view);
+        let (first, others) = on_best(ListsOfTags { lists: &self.lists, tags: view.tags });
         first.into_iter().chain(others).filter_map(|list| self.lists.get(list)).try_for_each(look)
-    }
-
-    /// The lists of the event's tags, each once: the first that is met, and the others, of which there are seldom any. An event
-    /// may have the same tag as often as there is room.
-    fn lists_of_tags(&self, event: &View<'_>) -> (Option<u32>, Vec<u32>) {
-        let (mut first, mut others) = (None, Vec::new());
-        for (letter, value) in event.letters() {
-            let Some(list) = self.lists.find(letter, &value) else { continue };
-            match first {
-                None => first = Some(list),
-                Some(first) if first == list => {}
-                Some(_) => others.push(list),
-            }
-        }
-        others.sort_unstable();
-        others.dedup();
-        (first, others)
     }
 
     fn holds(&self, number: u32, event: &Event<'_, '_>) -> bool {
@@ -191,6 +176,31 @@ impl Index {
     fn crowd(&self, field: u8, values: &[Value]) -> usize {
         let length = |value: &Value| self.lists.get(self.lists.find(field, value)?).map(List::len);
         values.iter().map(|value| 1 + length(value).unwrap_or(0)).sum()
+    }
+}
+
+/// The lists of an event's tags, each once: the first that is met, and the others, of which there are seldom any. An event may
+/// have the same tag as often as there is room.
+struct ListsOfTags<'a> {
+    lists: &'a Lists,
+    tags: &'a [u8],
+}
+
+impl Task for ListsOfTags<'_> {
+    type Output = (Option<u32>, Vec<u32>);
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> Self::Output {
+        let (mut first, mut others) = (None, Vec::new());
+        each_letter(isa, self.tags, |letter, value| match (self.lists.find(letter, &value), first) {
+            (None, _) => {}
+            (found, None) => first = found,
+            (Some(found), Some(first)) if found == first => {}
+            (Some(found), Some(_)) => others.push(found),
+        });
+        others.sort_unstable();
+        others.dedup();
+        (first, others)
     }
 }
 
