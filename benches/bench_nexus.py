@@ -24,7 +24,7 @@ from benches.conftest import Judge
 from pylon._native import Signer
 from pylon.config import NexusConfig
 from pylon.nexus.server import Server, serve
-from pylon.nostr.event import Draft, Tags, encode, sign
+from pylon.nostr.event import Draft, Tags, sign
 from pylon.nostr.message import publish
 from pylon.nostr.nip42 import auth_draft
 
@@ -106,14 +106,14 @@ class Place:
         self.lines.append(line)
         if auth:
             challenge = (await listener.first).decode().split('"')[3]
-            await line.ask([b'["AUTH",' + encode(sign(auth_draft(url, challenge, int(time.time())), ALICE)) + b"]"], 1)
+            await line.ask([b'["AUTH",' + sign(auth_draft(url, challenge, int(time.time())), ALICE).raw + b"]"], 1)
         return line
 
     def events(self, count: int, *, kind: int = 5050, tags: Tags = ()) -> list[bytes]:
         """So many new EVENT messages of about 750 bytes."""
         now = int(time.time())
         self.number += count
-        return [publish(encode(sign(Draft(kind, now, f"{self.number - i} {CONTENT}", tags), ALICE))) for i in range(count)]
+        return [publish(sign(Draft(kind, now, f"{self.number - i} {CONTENT}", tags), ALICE).raw) for i in range(count)]
 
     def close(self) -> None:
         """End everything."""

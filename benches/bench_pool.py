@@ -10,8 +10,8 @@ import asyncio
 import orjson
 
 from benches.conftest import Against
-from pylon._native import Signer
-from pylon.nostr.event import Draft, VerifiedEvent, check_many, encode, sign
+from pylon._native import Signer, check_events
+from pylon.nostr.event import Draft, VerifiedEvent, sign
 from pylon.nostr.filter import Filter
 from pylon.nostr.happening import EventArrived
 from pylon.nostr.message import deliver, deliver_head
@@ -21,7 +21,7 @@ from pylon.relay.inbox import Inbox
 FRAMES = 64
 ALICE = Signer(b"\x01" * 32)
 PROMPT = ("i", "what is the capital of France? " * 14, "text")
-RAWS = [encode(sign(Draft(5050, 1_800_000_000 + number, "", (PROMPT,)), ALICE)) for number in range(FRAMES)]
+RAWS = [sign(Draft(5050, 1_800_000_000 + number, "", (PROMPT,)), ALICE).raw for number in range(FRAMES)]
 TEXTS = [deliver(deliver_head("jobs"), raw) for raw in RAWS]
 
 
@@ -51,7 +51,9 @@ class Client:
         self.session.receive(TEXTS, 1_800_000_000)
         for happening in self.session.happenings():
             if isinstance(happening, EventArrived):
-                self.inbox.arrived(happening, self.session.filters(happening.sub), self)
+                wanted = self.session.wanted(happening.sub)
+                assert wanted is not None
+                self.inbox.arrived(happening, wanted, self)
 
     def event(self, sub: str, event: VerifiedEvent, url: str) -> None:
         """Delivered."""
@@ -87,7 +89,7 @@ def test_duplicate_beside_verifying(against: Against) -> None:
     """Dropping a duplicate costs a small part of verifying it."""
     client = asyncio.run(Client.ready())
     against(
-        "pool: a duplicate", client.receive, "check_many, a batch of 64", lambda: check_many(RAWS), units=(FRAMES, FRAMES),
+        "pool: a duplicate", client.receive, "check_events, a batch of 64", lambda: check_events(RAWS), units=(FRAMES, FRAMES),
         agree=lambda ours, theirs: client.repeats > 0,
     )
     assert client.events == FRAMES

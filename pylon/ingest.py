@@ -1,68 +1,102 @@
 """From frames to verified events, off the loop: what the relay pool and Nexus both do with every EVENT they receive.
 
-Raw events go in, in order; they come out in the same order, verified or as the error that they are, in batches. A large batch is
-checked in a thread of its own (`event.check_many` leaves the GIL alone), a tiny one at once, because a thread costs more than it saves.
+Raw events go in, in order; they come out in the same order, verified or as the code that says what is wrong (`_native.check_events`), in
+batches. A large batch is checked in a thread, outside the GIL, and several at once where there are cores for them; a tiny one is checked
+at once, because a thread costs more than it saves. Batches grow by themselves: what arrives while one is checked is the next one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, Generic, TypeVar
+from functools import partial
+from typing import Final, Generic, NamedTuple, TypeVar
 
-from pylon.errors import InvalidEvent
-from pylon.nostr.event import VerifiedEvent, check_many
+from pylon import _native
+from pylon._native import FilterIndex, Seen
+from pylon.nostr.event import VerifiedEvent
 
 Context = TypeVar("Context")
-Checked = VerifiedEvent | InvalidEvent
+Checked = VerifiedEvent | int
+"""A verified event, or the code of `_native.check_events` for what was none."""
 
 INLINE: Final = 4
-"""Up to so many events are checked on the loop: about 60 us each, less than handing them to a thread and back under load."""
+"""Up to so many events are checked on the loop: about 40 us each, less than handing them to a thread and back under load."""
 MAX_BATCH: Final = 256
 """A batch is bounded so that the first event of a flood does not wait for the last."""
 INLINE_BYTES: Final = 65_536
-"""Larger events are hashed in the thread, however few they are."""
+"""Larger events are hashed in a thread, however few they are."""
+WORKERS: Final = min(4, os.cpu_count() or 1)
+"""Batches that are checked at the same time."""
+
+
+class _Item(NamedTuple, Generic[Context]):
+    raw: bytes
+    context: Context
+    scope: int | None
+    wanted: FilterIndex | None
+
+
+class _Batch(Generic[Context]):
+    """Events that are being checked; `checked` is their result."""
+
+    def __init__(self, items: list[_Item[Context]]) -> None:
+        self.contexts = [item.context for item in items]
+        self.checked: list[Checked] | None = None
+
+    def pairs(self) -> list[tuple[Context, Checked]]:
+        """Each event beside its context, once it is checked."""
+        return list(zip(self.contexts, self.checked or (), strict=True))
 
 
 class Ingest(Generic[Context]):
     """Verifies what is `put`, in order, and hands it on in batches by calling `deliver` on the loop's thread.
 
     `high` (events) and `high_bytes` bound what waits: `put` still takes what was already read, and returns False to say "stop reading";
-    `on_room` is called once when the queue is down to a quarter. Must be made where an event loop runs.
+    `on_room` is called once when the queue is down to a quarter. `seen` remembers what was verified, so that it is not verified again.
+    Must be made where an event loop runs.
     """
 
     def __init__(
         self,
         deliver: Callable[[list[tuple[Context, Checked]]], None],
         *,
+        seen: Seen,
         high: int = 4096,
         high_bytes: int = 16 * 1024 * 1024,
         on_room: Callable[[], None] | None = None,
     ) -> None:
         self._deliver = deliver
+        self._seen = seen
         self._high = high
         self._high_bytes = high_bytes
         self._on_room = on_room
         self._loop = asyncio.get_running_loop()
-        self._waiting: deque[tuple[bytes, Context] | Callable[[], None]] = deque()
+        self._waiting: deque[_Item[Context] | Callable[[], None]] = deque()
+        self._flying: deque[_Batch[Context] | Callable[[], None]] = deque()
         self._bytes = 0
-        self._busy = False
+        self._awake = False
         self._full = False
         self._closed = False
         self._idle = asyncio.Event()
         self._idle.set()
-        self._thread: ThreadPoolExecutor | None = None
+        self._threads: ThreadPoolExecutor | None = None
 
     @property
     def full(self) -> bool:
         """True from the moment the bound was reached until there is room again."""
         return self._full
 
-    def put(self, raw: bytes, context: Context) -> bool:
-        """Queue one event, JSON as it came. False: the queue is full, stop reading until `on_room`."""
-        self._append((raw, context), len(raw))
+    def put(self, raw: bytes, context: Context, *, scope: int | None = None, wanted: FilterIndex | None = None) -> bool:
+        """Queue one event, JSON as it came, with or without its frame. False: the queue is full, stop reading until `on_room`.
+
+        With a `scope` an event comes out once and its copies as DUPLICATE; what `wanted` does not match comes out as UNWANTED. Neither
+        costs a look at the signature.
+        """
+        self._append(_Item(raw, context, scope, wanted), len(raw))
         if len(self._waiting) >= self._high or self._bytes >= self._high_bytes:
             self._full = True
         return not self._full
@@ -72,64 +106,91 @@ class Ingest(Generic[Context]):
         self._append(then, 0)
 
     async def aclose(self) -> None:
-        """Deliver what waits, then end the thread. Nothing can be put afterwards."""
+        """Deliver what waits, then end the threads. Nothing can be put afterwards."""
         self._closed = True
         await self._idle.wait()
-        if self._thread is not None:
-            self._thread.shutdown(wait=False)
+        if self._threads is not None:
+            self._threads.shutdown(wait=False)
 
-    def _append(self, entry: tuple[bytes, Context] | Callable[[], None], size: int) -> None:
+    def _append(self, entry: _Item[Context] | Callable[[], None], size: int) -> None:
         if self._closed:
             raise RuntimeError("put into an Ingest that is closed")
         self._waiting.append(entry)
         self._bytes += size
         self._idle.clear()
-        self._start()
+        self._wake()
 
-    def _start(self) -> None:
-        """Have the next batch taken in the next turn of the loop, so that all frames of one read go together."""
-        if self._busy:
-            return
-        if self._waiting:
-            self._busy = True
-            self._loop.call_soon(self._take)
-        else:
+    def _wake(self) -> None:
+        """Do the next step in the next turn of the loop, so that all frames of one read go together."""
+        if not self._awake:
+            self._awake = True
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """Take one batch, hand one on: what the one on its way out causes is written before the next one comes."""
+        self._awake = False
+        if self._waiting and len(self._flying) < WORKERS:
+            self._take()
+        if self._ready():
+            self._hand_on()
+        if self._full and len(self._waiting) <= self._high // 4 and self._bytes <= self._high_bytes // 4:
+            self._full = False
+            if self._on_room is not None:
+                self._on_room()
+        if self._ready() or (self._waiting and len(self._flying) < WORKERS):
+            self._wake()
+        elif not self._waiting and not self._flying:
             self._idle.set()
 
+    def _ready(self) -> bool:
+        """Whether there is something to hand on, in its turn."""
+        first = self._flying[0] if self._flying else None
+        return first is not None and (not isinstance(first, _Batch) or first.checked is not None)
+
     def _take(self) -> None:
-        raws: list[bytes] = []
-        contexts: list[Context] = []
+        items: list[_Item[Context]] = []
         size = 0
-        while self._waiting and len(raws) < MAX_BATCH:
+        while self._waiting and len(items) < MAX_BATCH:
             entry = self._waiting[0]
-            if not isinstance(entry, tuple):
+            if not isinstance(entry, _Item):
                 break
             self._waiting.popleft()
-            raws.append(entry[0])
-            contexts.append(entry[1])
-            size += len(entry[0])
+            items.append(entry)
+            size += len(entry.raw)
         self._bytes -= size
-        if not raws:
+        if not items:
             then = self._waiting.popleft()
             assert callable(then)
-            self._finish(then)
-        elif len(raws) <= INLINE and size <= INLINE_BYTES:
-            checked = check_many(raws)
-            self._finish(lambda: self._deliver(list(zip(contexts, checked, strict=True))))
-        else:
-            if self._thread is None:
-                self._thread = ThreadPoolExecutor(1, thread_name_prefix="pylon-ingest")
-            future = self._loop.run_in_executor(self._thread, check_many, raws)
-            future.add_done_callback(lambda done: self._finish(lambda: self._deliver(list(zip(contexts, done.result(), strict=True)))))
+            self._flying.append(then)
+            return
+        batch = _Batch(items)
+        self._flying.append(batch)
+        if len(items) <= INLINE and size <= INLINE_BYTES:
+            batch.checked = self._check(items)
+            return
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="pylon-ingest")
+        self._loop.run_in_executor(self._threads, self._check, items).add_done_callback(partial(self._done, batch))
 
-    def _finish(self, hand_on: Callable[[], None]) -> None:
-        """Hand on one batch. Whatever the receiver raises goes to the loop's handler; the queue goes on."""
-        self._busy = False
+    def _check(self, items: list[_Item[Context]]) -> list[Checked]:
+        raws = [item.raw for item in items]
+        return _native.check_events(raws, self._seen, [item.scope for item in items], [item.wanted for item in items])
+
+    def _done(self, batch: _Batch[Context], done: asyncio.Future[list[Checked]]) -> None:
+        if (error := done.exception()) is not None:  # ours: whatever the events are, checking them raises nothing
+            self._loop.call_exception_handler({"message": "events could not be checked", "exception": error})
+            batch.contexts.clear()
+        batch.checked = [] if error is not None else done.result()
+        if not self._awake:
+            self._turn()
+
+    def _hand_on(self) -> None:
+        """Whatever the receiver raises goes to the loop's handler; the queue goes on."""
+        first = self._flying.popleft()
         try:
-            hand_on()
-        finally:
-            self._start()
-            if self._full and len(self._waiting) <= self._high // 4 and self._bytes <= self._high_bytes // 4:
-                self._full = False
-                if self._on_room is not None:
-                    self._on_room()
+            if isinstance(first, _Batch):
+                self._deliver(first.pairs())
+            else:
+                first()
+        except Exception as error:
+            self._loop.call_exception_handler({"message": "the receiver of checked events failed", "exception": error})

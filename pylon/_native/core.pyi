@@ -56,12 +56,17 @@ class VerifiedEvent:
     def __hash__(self) -> int: ...
 
 def check_events(
-    events: list[bytes], seen: Seen | None = None, scopes: Sequence[int | None] | None = None, /
+    events: list[bytes],
+    seen: Seen | None = None,
+    scopes: Sequence[int | None] | None = None,
+    wanted: Sequence[FilterIndex | None] | None = None,
+    /,
 ) -> list[VerifiedEvent | int]:
     """Each JSON event object or `EVENT` message, in order: the event, or the code of what is wrong with it.
 
     Form (exactly the seven fields, once each), id and signature, in one pass without the GIL. `seen` spares signatures that were verified
-    before. `scopes` (one for each, with `seen`): an event comes out once for a scope, its copies as DUPLICATE."""
+    before. `scopes` and `wanted` (one for each event, with `seen`): an event comes out once for a scope, its copies as DUPLICATE, and
+    what the index does not match as UNWANTED, whatever its signature."""
 
 def check_codes(events: list[bytes], signatures: bool = True, /) -> bytes:
     """One code for each JSON event object or `EVENT` message, and no objects. Runs without the GIL."""

@@ -34,7 +34,7 @@ class Record:
 
     __slots__ = ("address", "created_at", "deletion", "durable", "expires", "id", "kind", "order", "pubkey", "raw", "sequence", "tags")
 
-    def __init__(self, event: VerifiedEvent, raw: bytes) -> None:
+    def __init__(self, event: VerifiedEvent) -> None:
         self.id = event.id
         self.pubkey = sys.intern(event.pubkey)
         self.kind = event.kind
@@ -43,7 +43,7 @@ class Record:
         self.address = address_of(event)
         self.deletion = read_deletion(event) if event.kind == DELETION else None
         self.expires = expires_at(event)
-        self.raw = raw
+        self.raw = event.raw
         # "In case of ties, the event with the lowest id (first in lexical order) should be first": ascending keys are read backwards.
         self.order = event.created_at.to_bytes(8, "big") + bytes.fromhex(event.id).translate(_COMPLEMENT)
         self.sequence = 0

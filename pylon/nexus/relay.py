@@ -16,8 +16,8 @@ from typing import Final
 import msgspec
 from picows import WSCloseCode
 
+from pylon._native import Seen
 from pylon._native.frames import event_frame
-from pylon.errors import InvalidEvent
 from pylon.ingest import Checked, Ingest
 from pylon.nexus.hub import Hub, Subscription
 from pylon.nexus.index import Verdict
@@ -26,7 +26,7 @@ from pylon.nexus.policy import Policy, judge
 from pylon.nexus.record import Record
 from pylon.nexus.session import MAX_LIMIT, End, Open, Say, Take, refusal
 from pylon.nexus.store import Store
-from pylon.nostr.event import VerifiedEvent
+from pylon.nostr.event import REASONS, VerifiedEvent
 from pylon.nostr.kinds import is_ephemeral
 from pylon.nostr.message import Eose, Ok, encode, peek_id, publish
 
@@ -37,7 +37,7 @@ TICK_COST: Final = 64
 SCAN_WAITING: Final = 1024 * 1024
 """A scan waits for its reader above so many unread bytes."""
 RECENT: Final = 4096
-"""Ephemeral events that are remembered, so that one that is published twice is delivered once."""
+"""Verified events that are remembered, so that they are not verified again; and ephemeral ones, so that they are delivered once."""
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +50,10 @@ ANSWERS: Final = {
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Where an EVENT came from: the connection, and its JSON."""
+    """Where an EVENT came from: the connection, and what it said."""
 
     peer: Peer
-    raw: bytes
+    text: bytes
 
 
 class Relay:
@@ -66,7 +66,7 @@ class Relay:
         self._policies = policies
         self._clock = clock
         self._hub: Hub[Peer] = Hub()
-        self._ingest: Ingest[Origin] = Ingest(self._checked, on_room=self._room)
+        self._ingest: Ingest[Origin] = Ingest(self._checked, seen=Seen(RECENT), on_room=self._room)
         self._crowded: set[Peer] = set()
         self._recent: dict[str, None] = {}
         self._scans: set[asyncio.Task[None]] = set()
@@ -93,8 +93,8 @@ class Relay:
             match peer.session.receive(text, now):
                 case Say(answer):
                     peer.say(answer)
-                case Take(raw):
-                    self._take(Origin(peer, raw))
+                case Take():
+                    self._take(Origin(peer, text))
                 case Open() as wanted:
                     self._open(peer, wanted, now)
                 case End(name):
@@ -122,7 +122,7 @@ class Relay:
         return known if known is not None and text == publish(known.raw) else None
 
     def _take(self, origin: Origin) -> None:
-        if not self._ingest.put(origin.raw, origin):
+        if not self._ingest.put(origin.text, origin):
             self._crowded.add(origin.peer)
             origin.peer.crowded(True)
 
@@ -135,8 +135,8 @@ class Relay:
         now = int(self._clock())
         for origin, result in batch:
             origin.peer.session.now = now
-            if isinstance(result, InvalidEvent):
-                origin.peer.say(refusal(origin.raw, str(result)))
+            if isinstance(result, int):
+                origin.peer.say(refusal(origin.text, REASONS[result]))
             elif reason := judge(self._policies, origin.peer.session, result):
                 origin.peer.say(encode(Ok(result.id, False, reason)))
             elif is_ephemeral(result.kind):
@@ -151,11 +151,11 @@ class Relay:
             self._recent[event.id] = None
             if len(self._recent) > RECENT:
                 del self._recent[next(iter(self._recent))]
-            self._deliver(Record(event, origin.raw))
+            self._deliver(Record(event))
         self._answer(origin.peer, event.id, Verdict.DUPLICATE if duplicate else Verdict.STORED, None)
 
     def _keep(self, origin: Origin, event: VerifiedEvent) -> None:
-        record = Record(event, origin.raw)
+        record = Record(event)
         if self._store.put(record, partial(self._answer, origin.peer, event.id)) is Verdict.STORED:
             self._deliver(record)
 

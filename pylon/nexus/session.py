@@ -49,6 +49,7 @@ MAX_LIMIT: Final = 5000
 MAX_CLAIM: Final = 128
 """Characters of a claimed id that are said back."""
 
+_IS_EVENT = re.compile(rb'[ \t\r\n]*\[[ \t\r\n]*"EVENT"[ \t\r\n]*,[ \t\r\n]*\{', re.ASCII).match
 AUTH_REQUIRED: Final = "auth-required: authentication required"
 
 _UNSPOKEN = re.compile(rb'\s*\[\s*"(COUNT|NEG-OPEN|NEG-MSG|NEG-CLOSE)"\s*,\s*("(?:[^"\\]|\\.)*")', re.ASCII).match
@@ -61,9 +62,7 @@ class Say(msgspec.Struct, frozen=True):
 
 
 class Take(msgspec.Struct, frozen=True):
-    """Check this event (JSON as it came) and take or refuse it."""
-
-    raw: bytes
+    """The text is an EVENT: check it, and take or refuse it."""
 
 
 class Open(msgspec.Struct, frozen=True):
@@ -99,6 +98,8 @@ class Session:
     def receive(self, text: bytes, now: int) -> Action:
         """What to do about one text of the client. `now` is in Unix seconds."""
         self.now = now
+        if _IS_EVENT(text):  # read by the check, once, and not here
+            return self._publish(text)
         try:
             message = decode_client(text)
         except BadFilter as error:
@@ -106,8 +107,8 @@ class Session:
         except WireError as error:
             return self._not_understood(text, str(error))
         match message:
-            case Publish(raw):
-                return self._publish(raw)
+            case Publish():
+                return self._publish(text)
             case Req(name, filters):
                 return self._req(name, filters)
             case Close(name):
@@ -116,11 +117,11 @@ class Session:
             case Auth(raw):
                 return Say(encode(self._auth(raw)))
 
-    def _publish(self, raw: bytes) -> Action:
+    def _publish(self, text: bytes) -> Action:
         if not self.authenticated:
             # Refused before anything is spent on checking it.
-            return Say(refusal(raw, AUTH_REQUIRED))
-        return Take(raw)
+            return Say(refusal(text, AUTH_REQUIRED))
+        return Take()
 
     def _req(self, name: str, filters: tuple[Filter, ...]) -> Action:
         if not self.authenticated:
@@ -146,7 +147,7 @@ class Session:
         try:
             event = check(raw)
         except InvalidEvent as error:
-            return Ok(_claimed(raw) or "", False, "auth-required: " + str(error).removeprefix("invalid: "))
+            return Ok(_claimed(b"[0," + raw + b"]") or "", False, "auth-required: " + str(error).removeprefix("invalid: "))
         try:
             check_auth(event, self.challenge, self.names, self.now)
         except WireError as error:
@@ -179,17 +180,18 @@ class _Claim(msgspec.Struct):
     id: str
 
 
-def refusal(raw: bytes, reason: str) -> bytes:
+def refusal(text: bytes, reason: str) -> bytes:
     """The answer to an EVENT that is not taken: OK false for the id that it claims, whatever that is, or NOTICE where it claims none."""
-    claimed = _claimed(raw)
+    claimed = _claimed(text)
     return encode(Notice(reason) if claimed is None else Ok(claimed, False, reason))
 
 
-def _claimed(raw: bytes) -> str | None:
+def _claimed(text: bytes) -> str | None:
     try:
-        return msgspec.json.decode(raw, type=_Claim).id[:MAX_CLAIM]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+        return msgspec.json.decode(msgspec.json.decode(text, type=list[msgspec.Raw])[1], type=_Claim).id[:MAX_CLAIM]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, IndexError):
+        peeked = peek_id(text)
+        return None if peeked is None else peeked.decode()
 
 
 def _closed(name: str, reason: str) -> Say:

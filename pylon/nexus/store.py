@@ -13,14 +13,12 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from pylon.errors import PylonError
 from pylon.nexus import log as logs
 from pylon.nexus.index import Index, Verdict
 from pylon.nexus.log import Log
 from pylon.nexus.record import Record
-from pylon.nostr.event import VerifiedEvent
+from pylon.nostr.event import load
 from pylon.nostr.filter import Filter
 from pylon.nostr.kinds import DELETION
 
@@ -31,7 +29,6 @@ Done = Callable[[Verdict, OSError | None], None]
 """What became of an event, and why it could not be written where it could not."""
 
 log = logging.getLogger(__name__)
-_decode = msgspec.json.Decoder(VerifiedEvent).decode
 
 
 class Locked(PylonError):
@@ -129,7 +126,7 @@ def _load(path: Path, now: int) -> Index:
     index = Index()
     records: list[Record] = []
     for raw in logs.read(path):
-        record = Record(_decode(raw), raw)
+        record = Record(load(raw))
         record.durable = True
         index.put(record)
         records.append(record)

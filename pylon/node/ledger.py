@@ -18,7 +18,7 @@ from pylon.market.job import BuyerJob, Job, ProviderJob, Role
 from pylon.node import journal
 from pylon.node.database import Database
 from pylon.node.journal import Journal, Payment, Status
-from pylon.nostr.event import VerifiedEvent
+from pylon.nostr.event import VerifiedEvent, load
 from pylon.wallets.base import Direction
 
 SCHEMA_VERSION = 1
@@ -46,11 +46,27 @@ KEEP_DELETED = 86_400
 MOST_DELETED = 50_000
 """Deletions that are remembered at once, whatever strangers send."""
 
-_encode = msgspec.msgpack.Encoder().encode
-_decode_effect = msgspec.msgpack.Decoder(AnyEffect).decode
-_decode_event = msgspec.msgpack.Decoder(VerifiedEvent).decode
-_decode_provider = msgspec.msgpack.Decoder(ProviderJob).decode
-_decode_buyer = msgspec.msgpack.Decoder(BuyerJob).decode
+
+
+def _put(value: object) -> bytes:
+    """An event is kept as its JSON."""
+    if isinstance(value, VerifiedEvent):
+        return value.raw
+    raise NotImplementedError(f"{type(value).__name__} is not kept")
+
+
+def _get(kind: type, value: object) -> object:
+    """An event from its JSON, or from its fields as ledgers of before have them."""
+    if kind is VerifiedEvent:
+        return load(value if isinstance(value, bytes) else msgspec.json.encode(value))
+    raise NotImplementedError(f"{kind.__name__} is not kept")
+
+
+_encode = msgspec.msgpack.Encoder(enc_hook=_put).encode
+_decode_effect = msgspec.msgpack.Decoder(AnyEffect, dec_hook=_get).decode
+_decode_event = msgspec.msgpack.Decoder(VerifiedEvent, dec_hook=_get).decode
+_decode_provider = msgspec.msgpack.Decoder(ProviderJob, dec_hook=_get).decode
+_decode_buyer = msgspec.msgpack.Decoder(BuyerJob, dec_hook=_get).decode
 
 
 class StoredEffect(msgspec.Struct, frozen=True):

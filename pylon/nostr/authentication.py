@@ -13,7 +13,7 @@ from typing import Final
 from pylon.errors import InvalidEvent, WireError
 from pylon.nostr import message as messages
 from pylon.nostr.bucket import Bucket
-from pylon.nostr.event import Signer, encode, sign
+from pylon.nostr.event import Signer, sign
 from pylon.nostr.happening import Authenticated, AuthFailed
 from pylon.nostr.message import Auth
 from pylon.nostr.nip42 import auth_draft
@@ -64,7 +64,7 @@ class Authentication:
         self.challenge, self.accepted, self._refusal = challenge, frozenset(), ""
         self._attempts = {answer.id: answer.pubkey for answer in answers}
         self.phase = AuthPhase.PENDING if answers else AuthPhase.FAILED
-        return [messages.encode(Auth(encode(answer))) for answer in answers]
+        return [messages.encode(Auth(answer.raw)) for answer in answers]
 
     @property
     def answers(self) -> str | None:

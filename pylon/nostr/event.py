@@ -1,19 +1,21 @@
 """Events: a signed fact (NIP-01, https://github.com/nostr-protocol/nips/blob/master/01.md).
 
-Three types for three degrees of trust: `Draft` (ours, not signed yet), `Event` (somebody's claim), `VerifiedEvent`
-(form, id and signature were checked, or we signed it). Only `check`, `check_many` and `sign` make the last one.
+Two types for two degrees of trust: `Draft` (ours, not signed yet) and `VerifiedEvent` (form, id and signature were checked, or we signed
+it). The second is native and cannot be made by Python code: only `check`, `_native.check_events` and `sign` make it, and `load` makes it
+again from what was kept. Functions that read an event ask for an `Event`: whatever has its fields.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
-import orjson
 
 from pylon import _native
+from pylon._native import VerifiedEvent
 from pylon.errors import InvalidEvent
+
+__all__ = ["REASONS", "Draft", "Event", "Signer", "Tags", "VerifiedEvent", "check", "load", "sign"]
 
 Tags = tuple[tuple[str, ...], ...]
 
@@ -27,80 +29,71 @@ class Draft(msgspec.Struct, frozen=True):
     tags: Tags = ()
 
 
-class Event(msgspec.Struct, frozen=True):
-    """An event as somebody sent it: `id`, `pubkey` 64 and `sig` 128 lower-case hex characters. Nothing was checked."""
+class Event(Protocol):
+    """The fields of an event: `id`, `pubkey` 64 and `sig` 128 lower-case hex characters."""
 
-    id: str
-    pubkey: str
-    created_at: int
-    kind: int
-    tags: Tags
-    content: str
-    sig: str
+    @property
+    def id(self) -> str: ...
+    @property
+    def pubkey(self) -> str: ...
+    @property
+    def created_at(self) -> int: ...
+    @property
+    def kind(self) -> int: ...
+    @property
+    def tags(self) -> Tags: ...
+    @property
+    def content(self) -> str: ...
+    @property
+    def sig(self) -> str: ...
 
-    def first(self, name: str) -> tuple[str, ...] | None:
+    def first(self, name: str, /) -> tuple[str, ...] | None:
         """The first tag called `name`, or None."""
-        return next((tag for tag in self.tags if tag and tag[0] == name), None)
+        ...
 
-    def values(self, name: str) -> tuple[str, ...]:
+    def values(self, name: str, /) -> tuple[str, ...]:
         """The second element of every tag called `name` that has one."""
-        return tuple(tag[1] for tag in self.tags if len(tag) > 1 and tag[0] == name)
-
-
-class VerifiedEvent(Event, frozen=True):
-    """An event whose form, id and signature hold."""
+        ...
 
 
 class Signer(Protocol):
-    """What can sign: `pubkey` is the x-only key (32 bytes), `sign` makes a BIP-340 signature (64 bytes)."""
+    """What can sign events: `pubkey` is the x-only key (32 bytes)."""
 
     @property
     def pubkey(self) -> bytes:
         """The x-only public key, 32 bytes."""
         ...
 
-    def sign(self, message: bytes, /) -> bytes:
-        """A BIP-340 signature, 64 bytes."""
+    def sign_event(self, created_at: int, kind: int, tags: Tags, content: str, /) -> VerifiedEvent:
+        """The event, signed by BIP-340. ValueError where a field breaks NIP-01."""
         ...
 
 
-_decode = msgspec.json.Decoder(VerifiedEvent).decode
-
-REASONS = {
+REASONS: Final = {
     _native.SYNTAX: "invalid: not an event of NIP-01",
     _native.BAD_ID: "invalid: the id is not the hash of the event",
     _native.BAD_SIGNATURE: "invalid: bad signature",
     _native.BAD_UTF8: "invalid: not UTF-8",
 }
+"""What a code of `_native.check_events` says about the event, with NIP-01's prefix."""
 
 
 def sign(draft: Draft, signer: Signer) -> VerifiedEvent:
     """Sign `draft`. Raises InvalidEvent where the draft itself breaks NIP-01 (a kind over 65535, a lone surrogate)."""
-    pubkey = signer.pubkey.hex()
     try:
-        event_id = _native.event_id(pubkey, draft.created_at, draft.kind, draft.tags, draft.content)
-    except (ValueError, OverflowError) as error:
+        return signer.sign_event(draft.created_at, draft.kind, draft.tags, draft.content)
+    except ValueError as error:
         raise InvalidEvent(f"invalid: {error}") from error
-    return VerifiedEvent(
-        id=event_id.hex(), pubkey=pubkey, created_at=draft.created_at, kind=draft.kind, tags=draft.tags, content=draft.content,
-        sig=signer.sign(event_id).hex(),
-    )
 
 
 def check(raw: bytes) -> VerifiedEvent:
-    """The event in the JSON text `raw` (one object). Raises InvalidEvent with the reason."""
-    (event,) = check_many((raw,))
-    if isinstance(event, InvalidEvent):
-        raise event
+    """The event in the JSON text `raw` (an object, or an EVENT message around it). Raises InvalidEvent with the reason."""
+    (event,) = _native.check_events([raw])
+    if isinstance(event, int):
+        raise InvalidEvent(REASONS[event])
     return event
 
 
-def check_many(raws: Sequence[bytes]) -> list[VerifiedEvent | InvalidEvent]:
-    """Check many events, in order, outside the GIL. An invalid one comes back as the error it would have raised."""
-    codes = _native.check_codes(list(raws))
-    return [_decode(raw) if code == _native.OK else InvalidEvent(REASONS[code]) for raw, code in zip(raws, codes, strict=True)]
-
-
-def encode(event: Event) -> bytes:
-    """The event as JSON, in the field order of NIP-01."""
-    return orjson.dumps(msgspec.to_builtins(event))
+def load(raw: bytes) -> VerifiedEvent:
+    """An event that was verified before and kept by us. ValueError where it is none."""
+    return _native.load_event(raw)

@@ -19,6 +19,7 @@ from mnemonic import Mnemonic
 from pylon import _native
 from pylon.errors import DecryptError, NotSetUp, UsageError, WireError
 from pylon.nostr import bech32, keyfile, nip44, nip49
+from pylon.nostr.event import Tags, VerifiedEvent
 
 CONVERSATIONS: Final = 256
 """How many conversation keys are kept: one costs an elliptic-curve multiplication, and a job needs it several times."""
@@ -55,9 +56,9 @@ class Keys:
         """The public key as people share it (NIP-19)."""
         return bech32.encode("npub", self.pubkey)
 
-    def sign(self, message: bytes, /) -> bytes:
-        """A BIP-340 signature (64 bytes) with fresh auxiliary randomness."""
-        return self._signer.sign(message)
+    def sign_event(self, created_at: int, kind: int, tags: Tags, content: str, /) -> VerifiedEvent:
+        """A signed event, by BIP-340 with fresh auxiliary randomness. ValueError where a field breaks NIP-01."""
+        return self._signer.sign_event(created_at, kind, tags, content)
 
     def encrypt(self, peer: bytes, text: str) -> str:
         """`text` (not empty) for the owner of the x-only key `peer`, by NIP-44. ValueError for a key that is not on the curve."""

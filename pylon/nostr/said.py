@@ -7,6 +7,7 @@ from typing import Final
 
 from msgspec import Struct, structs
 
+from pylon._native import FilterIndex
 from pylon.nostr.filter import Filter
 
 OVERLAP: Final = 900
@@ -59,6 +60,8 @@ class Request(Said, kw_only=True):
     before: tuple[Filter, ...] = ()
     covered: tuple[Filter, ...] = ()
     heard: int = 0
+    index: FilterIndex | None = None
+    indexed: tuple[Filter, ...] = ()
 
     def replace(self, filters: tuple[Filter, ...], heard: int) -> None:
         """Want something else. A REQ without its EOSE is waited for, because the next EOSE could be that of either."""
@@ -84,9 +87,14 @@ class Request(Said, kw_only=True):
         self.covered_until(heard)
         self.phase, self.tried, self.asked, self.before = Phase.WAITING, None, (), ()
 
-    def matching(self) -> tuple[Filter, ...]:
-        """What an event that comes now may match."""
-        return self.filters + self.asked + self.before
+    def matching(self) -> FilterIndex:
+        """What an event that comes now may match: the filters and, until their EOSE, those that they replaced."""
+        matching = self.filters + self.asked + self.before
+        if self.index is None or matching != self.indexed:
+            self.index, self.indexed = FilterIndex(), matching
+            for wanted in matching:
+                self.index.add(0, wanted)
+        return self.index
 
     def covered_until(self, heard: int) -> None:
         """It is about to stop being live: remember until when nothing was missed."""

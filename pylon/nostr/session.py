@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 
+from pylon._native import FilterIndex
 from pylon.errors import WireError
-from pylon.nostr import event as events
 from pylon.nostr import message as messages
 from pylon.nostr.authentication import Authentication, AuthPhase
 from pylon.nostr.bucket import Bucket
@@ -93,7 +93,7 @@ class Session:
         elif len(self._outbox) >= MAX_OUTBOX:
             self._told.append(Rejected(event.id, "error: too many events wait for this relay"))
         else:
-            self._outbox.put(event.id, Outgoing(text=messages.publish(events.encode(event)), after=after))
+            self._outbox.put(event.id, Outgoing(text=messages.publish(event.raw), after=after))
 
     def forget(self, event_id: str) -> None:
         """Stop sending an event that was not answered."""
@@ -117,9 +117,9 @@ class Session:
         held = self._outbox.held() or any(request.phase is Phase.HELD for request in self._requests.values())
         return self.is_open and not held and self._auth.phase in (AuthPhase.NONE, AuthPhase.DONE)
 
-    def filters(self, sub: str) -> tuple[Filter, ...]:
+    def wanted(self, sub: str) -> FilterIndex | None:
         """What an event for `sub` may match: its filters and, until their EOSE, those that they replaced."""
-        return self._requests[sub].matching() if sub in self._requests else ()
+        return self._requests[sub].matching() if sub in self._requests else None
 
     def live(self, sub: str) -> bool:
         """Whether the stored events of `sub` have all come on this connection."""

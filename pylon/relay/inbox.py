@@ -1,34 +1,25 @@
 """From what many relays sent to what is delivered: each event once for each subscription, matching, verified.
 
-The cheapest question is asked first: delivered before (by the peeked id, nothing parsed; the listeners ask it too, before they make an
-object), wanted at all (parsed, matched), genuine (id and signature, in batches off the loop). *Delivered* is written after *verified* only:
-while one copy of an event is being verified, copies with the same id from other relays wait beside it, and the next one is tried when the
-first was forged.
+What was delivered already the listeners drop by the id that a frame claims, before they make an object; the rest is asked in one pass off
+the loop, the cheapest question first: is it an event and its id the hash, was it delivered meanwhile, is it wanted, is it genuine.
+*Delivered* is written after *verified* only, so a forgery under the id of an event hides nothing: each copy is checked on its own.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final, Protocol
 
-import msgspec
-
-from pylon._native import Delivered
-from pylon.errors import InvalidEvent
+from pylon._native import DUPLICATE, Delivered, FilterIndex, Seen
 from pylon.ingest import Checked, Ingest
-from pylon.nostr.event import Event, VerifiedEvent, check_many
-from pylon.nostr.filter import Filter
+from pylon.nostr.event import VerifiedEvent, load
 from pylon.nostr.happening import EventArrived
 
 REMEMBERED: Final = 65_536
-"""Delivered events that are remembered at least, of all subscriptions together: at most twice as many, some 6 MB."""
-COPIES: Final = 2
-"""Copies of one event that may wait for each relay, while another is being verified."""
-
-_is_id = re.compile(r"[0-9a-f]{64}", re.ASCII).fullmatch
-_decode = msgspec.json.Decoder(Event).decode
+"""Deliveries that are remembered at least, of all subscriptions together: at most twice as many, some 6 MB."""
+IN_FLIGHT: Final = 16_384
+"""Verified events that are remembered at least: copies that the listener let through, and what several subscriptions want."""
 
 
 class Source(Protocol):
@@ -47,15 +38,14 @@ class Source(Protocol):
 
 
 class _Box:
-    """One subscription, `scope` in the table of what was delivered. `checking`: by id, the copies that wait for the one being verified."""
+    """One subscription, `scope` in the table of what was delivered; no later one of the same name has it."""
 
     def __init__(self, sub: str, scope: int) -> None:
         self.sub = sub
         self.scope = scope
-        self.checking: dict[str, list[tuple[Source, bytes]]] = {}
 
 
-_Context = tuple[_Box, str, Source]
+_Context = tuple[_Box, EventArrived, Source]
 
 
 class Inbox:
@@ -67,10 +57,10 @@ class Inbox:
     def __init__(self, on_event: Callable[[str, VerifiedEvent, str], None], on_repeat: Callable[[str, str], None] | None) -> None:
         self._on_event = on_event
         self._on_repeat = on_repeat
-        self.delivered = Delivered(REMEMBERED)
         self._boxes: dict[str, _Box] = {}
+        self.delivered = Delivered(REMEMBERED)
         self._stopped: set[Source] = set()
-        self._ingest: Ingest[_Context] = Ingest(self._checked, on_room=self._room)
+        self._ingest: Ingest[_Context] = Ingest(self._checked, seen=Seen(IN_FLIGHT), on_room=self._room)
 
     def open(self, sub: str) -> None:
         """Deliver events of `sub` from now on."""
@@ -84,38 +74,15 @@ class Inbox:
 
     def repeated(self, ids: bytes, url: str) -> None:
         """A listener dropped further copies of delivered events (32 bytes each)."""
-        if self._on_repeat is not None:
-            for at in range(0, len(ids), 32):
-                self._on_repeat(ids[at : at + 32].hex(), url)
+        for at in range(0, len(ids), 32):
+            self._repeat(ids[at : at + 32].hex(), url)
 
-    def arrived(self, arrival: EventArrived, filters: Sequence[Filter], source: Source) -> None:
-        """`source`, which was asked for `filters`, sent an event."""
+    def arrived(self, arrival: EventArrived, wanted: FilterIndex, source: Source) -> None:
+        """`source`, which was asked for `wanted`, sent an event."""
         box = self._boxes.get(arrival.sub)
-        if box is None:
-            return
-        if arrival.id is not None and self.delivered.holds(box.scope, arrival.id):
-            self._repeat(arrival.id, source.url)
-            return
-        try:
-            event = _decode(arrival.raw)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            source.strike()
-            return
-        if not _is_id(event.id) or not any(wanted.matches(event) for wanted in filters):
-            source.strike()
-        elif self.delivered.holds(box.scope, event.id):  # the id could not be seen without parsing
-            self._repeat(event.id, source.url)
-        elif event.id in box.checking:
-            waiting = box.checking[event.id]
-            if sum(other is source for other, _ in waiting) < COPIES:
-                waiting.append((source, arrival.raw))
-            else:
-                source.strike()
-        else:
-            box.checking[event.id] = []
-            if not self._ingest.put(arrival.raw, (box, event.id, source)):
-                self._stopped.add(source)
-                source.pause_reading()
+        if box is not None and not self._ingest.put(arrival.raw, (box, arrival, source), scope=box.scope, wanted=wanted):
+            self._stopped.add(source)
+            source.pause_reading()
 
     def after(self, then: Callable[[], None]) -> None:
         """Call `then` when everything that has arrived was delivered."""
@@ -126,20 +93,15 @@ class Inbox:
         await self._ingest.aclose()
 
     def _checked(self, batch: list[tuple[_Context, Checked]]) -> None:
-        for (box, event_id, source), checked in batch:
-            copies = box.checking.pop(event_id)
-            while isinstance(checked, InvalidEvent) and copies:
+        for (box, arrival, source), checked in batch:
+            if checked == DUPLICATE:
+                # The id in plain sight is the event's own, as the check has shown.
+                self._repeat(arrival.id or load(arrival.raw).id, source.url)
+            elif isinstance(checked, int):
                 source.strike()
-                source, raw = copies.pop(0)
-                (checked,) = check_many((raw,))
-            if isinstance(checked, InvalidEvent):
-                source.strike()
-                continue
-            if self._boxes.get(box.sub) is box:
+            elif self._boxes.get(box.sub) is box:
                 self.delivered.add(box.scope, checked.id)
                 self._tell(box.sub, checked, source.url)
-                for other, _ in copies:
-                    self._repeat(checked.id, other.url)
 
     def _tell(self, sub: str, event: VerifiedEvent, url: str) -> None:
         try:

@@ -218,15 +218,15 @@ class Pool:
     def opening(self, link: Link, /) -> None:
         """A new connection: ask for what is wanted now."""
         for sub_id, subscription in self._subscriptions.items():
-            wanted = subscription.wanted()
-            if wanted:
+            if wanted := subscription.wanted():
                 link.session.subscribe(sub_id, wanted)
 
     def happened(self, link: Link, happening: Happening, /) -> None:
         """A relay said something that matters."""
         match happening:
             case EventArrived():
-                self._inbox.arrived(happening, link.session.filters(happening.sub), link)
+                if (wanted := link.session.wanted(happening.sub)) is not None:
+                    self._inbox.arrived(happening, wanted, link)
             case EventsRepeated(ids):
                 self._inbox.repeated(ids, link.url)
             case Eose(sub_id):

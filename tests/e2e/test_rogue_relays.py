@@ -7,9 +7,10 @@ import asyncio
 import msgspec
 
 from pylon import _native
-from pylon.nostr.event import Draft, VerifiedEvent, encode, sign
+from pylon.nostr.event import Draft, VerifiedEvent, sign
 from pylon.nostr.nip90 import write_feedback, write_result
 from tests.e2e.world import Done, World
+from tests.forge import encode
 from tests.relay.relays import BlackHole, MuteRelay, Peer, Relay, SpeakingRelay, running, signer
 
 NOWHERE = "ws://127.0.0.1:1"

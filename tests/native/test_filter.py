@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from pylon._native import FilterIndex, VerifiedEvent, load_event, plain_filter
-from pylon.nostr.event import Event
 from pylon.nostr.filter import Filter
 
 IDS = [f"{n:064x}" for n in (1, 2, 3)]
@@ -20,8 +19,10 @@ KINDS = [0, 1, 5050, 65535]
 LETTERS = "eptZaz"
 VALUES = [*IDS, "", "a", "é", "\U0001f600", '"', "\\", "\\u0061", "]", '["e","a"]', ",", "\n", "\x7f", "x" * 70, "\u2028"]
 NAMES = [*LETTERS, "", "ee", "1", "#", "é", "name", "\\", '"', "\0"]
+from tests.forge import Forged
 
 Json = dict[str, object]
+from tests.forge import Forged
 
 
 def spelled(text: str, ways: list[int]) -> str:
@@ -76,10 +77,10 @@ filters = st.builds(
 )
 
 
-def claimed(raw: bytes) -> Event:
+def claimed(raw: bytes) -> Forged:
     """The event as Python's own JSON reads it."""
     fields = json.loads(raw)
-    return Event(**{**fields, "tags": tuple(map(tuple, fields["tags"]))})
+    return Forged(**{**fields, "tags": tuple(map(tuple, fields["tags"]))})
 
 
 class Coming(RuleBasedStateMachine):

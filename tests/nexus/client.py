@@ -12,8 +12,9 @@ import orjson
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from pylon._native import Signer
-from pylon.nostr.event import Draft, Tags, VerifiedEvent, encode, sign
+from pylon.nostr.event import Draft, Tags, VerifiedEvent, sign
 from pylon.nostr.nip42 import auth_draft
+from tests.forge import encode
 
 TIMEOUT = 20.0
 NOW = 1_750_000_000

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from pylon.nexus.policy import MAX_FUTURE, MAX_TAGS, POLICIES, judge
-from pylon.nostr.event import encode
+from tests.forge import encode
 from tests.nexus.client import ALICE, BOB, NOW, hex_key, note
 
 

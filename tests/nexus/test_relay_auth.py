@@ -9,8 +9,9 @@ import pytest
 
 from pylon.config import NexusConfig
 from pylon.nexus.server import Server, serve
-from pylon.nostr.event import Draft, encode, sign
+from pylon.nostr.event import Draft, sign
 from pylon.nostr.nip42 import auth_draft
+from tests.forge import encode
 from tests.nexus.client import ALICE, BOB, CAROL, NOW, Client, connected, hex_key, key, note
 from tests.nexus.conftest import Clock
 

@@ -8,7 +8,8 @@ import orjson
 import pytest
 
 from pylon.nexus.server import Server
-from pylon.nostr.event import VerifiedEvent, encode
+from pylon.nostr.event import VerifiedEvent
+from tests.forge import encode
 from tests.nexus.client import ALICE, BOB, NOW, Client, connected, hex_key, note
 from tests.nexus.conftest import Clock
 

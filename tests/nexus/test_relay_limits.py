@@ -13,7 +13,7 @@ from pylon.nexus import peer
 from pylon.nexus.record import Record
 from pylon.nexus.server import Server, serve
 from pylon.nexus.session import MAX_SUBSCRIPTIONS
-from pylon.nostr.event import encode
+from tests.forge import encode
 from tests.nexus.client import ALICE, BOB, NOW, TIMEOUT, Client, Closed, connected, hex_key, note
 from tests.nexus.conftest import Clock
 
@@ -235,7 +235,7 @@ async def test_a_scan_that_is_closed_gives_back_what_it_held(relay: Server, monk
             # All in one turn of the loop, past the sockets, so that it happens in this order.
             relay._relay.said(reader, [b'["REQ","all",{}]'])
             late = note()
-            relay._relay._deliver(Record(late, encode(late)))
+            relay._relay._deliver(Record(late))
             assert reader.held == len(encode(late))
             relay._relay.said(reader, [end])
             assert reader.held == 0

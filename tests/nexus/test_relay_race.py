@@ -8,12 +8,12 @@ import random
 from pylon.nexus.server import Server
 from tests.nexus.client import ALICE, BOB, NOW, Client, connected, note
 
-EVENTS = 5000
+EVENTS = 2000
 SUBSCRIPTIONS = 40
 
 
 async def test_stored_and_live_meet_without_a_gap(relay: Server) -> None:
-    """While five thousand events are published, forty subscriptions are opened at random moments: each gets every event exactly
+    """While two thousand events are published, forty subscriptions are opened at random moments: each gets every event exactly
     once, stored ones newest first before its EOSE, live ones after it."""
     chance = random.Random(7)
     events = [note(created_at=NOW - chance.randrange(1000)) for _ in range(EVENTS)]
@@ -39,12 +39,13 @@ async def check(reader: Client, published: dict[str, int]) -> None:
     """Whether every subscription got every event exactly once."""
     seen: dict[str, list[str]] = {}
     ended: dict[str, int] = {}
-    for message in await reader.settled():
-        name = str(message[1])
-        if message[0] == "EOSE":
-            ended[name] = len(seen.setdefault(name, []))
-        else:
-            seen.setdefault(name, []).append(message[2]["id"])  # type: ignore[index]  # an event
+    while len(ended) < SUBSCRIPTIONS:  # a scan that waits for its reader is overtaken by the answer to a smaller question
+        for message in await reader.settled():
+            name = str(message[1])
+            if message[0] == "EOSE":
+                ended[name] = len(seen.setdefault(name, []))
+            else:
+                seen.setdefault(name, []).append(message[2]["id"])  # type: ignore[index]  # an event
     assert len(ended) == SUBSCRIPTIONS
     assert sum(0 < count < EVENTS for count in ended.values()) > SUBSCRIPTIONS // 4
     for name, ids in seen.items():

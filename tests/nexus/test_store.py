@@ -18,8 +18,9 @@ from pylon.nexus.index import Verdict
 from pylon.nexus.log import LogError
 from pylon.nexus.record import Record
 from pylon.nexus.store import Locked, Store
-from pylon.nostr.event import VerifiedEvent, encode
+from pylon.nostr.event import VerifiedEvent
 from pylon.nostr.filter import Filter
+from tests.forge import encode
 from tests.nexus.client import ALICE, BOB, NOW, Client, Closed, hex_key, note
 
 
@@ -28,7 +29,7 @@ async def put(store: Store, *events: VerifiedEvent) -> list[Verdict]:
     answers: asyncio.Queue[tuple[Verdict, OSError | None]] = asyncio.Queue()
     verdicts = []
     for event in events:
-        verdict = store.put(Record(event, encode(event)), lambda verdict, error: answers.put_nowait((verdict, error)))
+        verdict = store.put(Record(event), lambda verdict, error: answers.put_nowait((verdict, error)))
         told, error = await answers.get()
         assert (told, error) == (verdict, None)
         verdicts.append(verdict)
@@ -118,7 +119,7 @@ async def test_a_duplicate_is_answered_when_the_first_is_on_disk(tmp_path: Path)
     event = note()
     order: list[tuple[str, Verdict]] = []
     for name in ("first", "second"):
-        store.put(Record(event, encode(event)), lambda verdict, error, name=name: order.append((name, verdict)))  # type: ignore[misc]  # as above
+        store.put(Record(event), lambda verdict, error, name=name: order.append((name, verdict)))  # type: ignore[misc]  # as above
     assert order == []
     await store.aclose()
     assert order == [("first", Verdict.STORED), ("second", Verdict.DUPLICATE)]
@@ -137,8 +138,8 @@ async def test_an_event_that_cannot_be_written_is_not_kept(tmp_path: Path) -> No
             both.set()
 
     real, store._log._file = store._log._file, os.open("/dev/full", os.O_WRONLY)
-    store.put(Record(event, encode(event)), done)
-    store.put(Record(event, encode(event)), done)
+    store.put(Record(event), done)
+    store.put(Record(event), done)
     await both.wait()
     os.close(store._log._file)
     store._log._file = real

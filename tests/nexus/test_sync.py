@@ -15,7 +15,6 @@ from pylon.nexus.index import Verdict
 from pylon.nexus.log import Log, read
 from pylon.nexus.record import Record
 from pylon.nexus.store import Store
-from pylon.nostr.event import encode
 from tests.nexus.client import NOW, note
 
 PAYLOADS = [b'{"n":1}', b'{"text":"' + b"x" * 3000 + b'"}', b'{"n":3}']
@@ -39,7 +38,7 @@ async def test_an_event_is_acknowledged_after_the_sync(tmp_path: Path, monkeypat
         answers.put_nowait((verdict, error))
         asked.set()
 
-    store.put(Record(event, encode(event)), done)
+    store.put(Record(event), done)
     assert await asyncio.to_thread(asked.wait, 20)
     for _ in range(20):
         await asyncio.sleep(0)

@@ -216,12 +216,10 @@ def test_bad_secrets(secret: bytes) -> None:
 
 def test_signatures_hold_and_differ() -> None:
     """A key signs by BIP-340 with fresh randomness."""
-    message = bytes(32)
-    one, two = ALICE.sign(message), ALICE.sign(message)
-    assert one != two
-    assert _native.verify(ALICE.pubkey, one, message)
-    assert _native.verify(ALICE.pubkey, two, message)
-    assert not _native.verify(BOB.pubkey, one, message)
+    one, two = ALICE.sign_event(1, 1, (), "same"), ALICE.sign_event(1, 1, (), "same")
+    assert one.id == two.id
+    assert one.sig != two.sig
+    assert _native.check_events([one.raw, two.raw, one.raw.replace(one.sig.encode(), two.sig.encode())]) == [one, two, two]
     assert event(by=BOB).pubkey == BOB.pubkey_hex
 
 

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from pylon.errors import InvalidEvent, WireError
 from pylon.nostr.event import check
-from pylon.nostr.event import encode as encode_event
 from pylon.nostr.filter import Filter
 from pylon.nostr.message import (
     Auth,
@@ -33,6 +32,7 @@ from pylon.nostr.message import (
     encode,
     peek_id,
 )
+from tests.forge import encode as encode_event
 from tests.nostr.people import event
 from tests.nostr.test_filter import filters
 

@@ -12,9 +12,10 @@ from picows import WSListener, WSMsgType, WSTransport, WSUpgradeRequest, WSUpgra
 
 from pylon._native import Signer
 from pylon._native.frames import FrameListener
-from pylon.nostr.event import Draft, VerifiedEvent, check, encode, sign
+from pylon.nostr.event import Draft, VerifiedEvent, check, sign
 from pylon.nostr.filter import Filter, decode_filter
 from pylon.nostr.nip42 import AuthRefused, check_auth
+from tests.forge import encode
 
 NOW = 1_800_000_000
 """What the tests' clock shows."""

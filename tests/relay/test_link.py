@@ -11,10 +11,11 @@ import pytest
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest
 
 from pylon.errors import NoRelay
-from pylon.nostr.event import VerifiedEvent, encode
+from pylon.nostr.event import VerifiedEvent
 from pylon.nostr.filter import Filter
 from pylon.nostr.message import deliver, deliver_head
 from pylon.relay.pool import Options, State
+from tests.forge import encode
 from tests.relay.desk import NOTES, QUICK, Desk, desk, until
 from tests.relay.relays import AuthRelay, BlackHole, DeafRelay, HttpErrorRelay, Peer, Relay, note, running
 

@@ -12,9 +12,10 @@ import pytest
 from pylon.config import NexusConfig
 from pylon.errors import NoRelay, UsageError
 from pylon.nexus.server import serve
-from pylon.nostr.event import Event, VerifiedEvent, encode
+from pylon.nostr.event import Event
 from pylon.nostr.filter import Filter
 from pylon.relay.pool import Options, PublishAnswer, State
+from tests.forge import Forged, encode, forged
 from tests.relay.desk import NOTES, Desk, desk, until
 from tests.relay.relays import (
     NOW,
@@ -37,11 +38,6 @@ from tests.relay.relays import (
 def frame(sub: str, event: Event) -> bytes:
     """An EVENT as a relay sends it."""
     return b'["EVENT",' + json.dumps(sub).encode() + b"," + encode(event) + b"]"
-
-
-def forged(event: VerifiedEvent, content: str) -> Event:
-    """Another text under the id and the signature of a genuine event."""
-    return Event(event.id, event.pubkey, event.created_at, event.kind, event.tags, content, event.sig)
 
 
 def eose(sub: str) -> bytes:
@@ -394,7 +390,7 @@ async def test_what_matches_no_filter_is_dropped() -> None:
 FLOODS = {
     "garbage": lambda sub: [b"\xff\x00 garbage"] * 200,
     "forgeries": lambda sub: [frame(sub, forged(note("true"), f"forged {number}")) for number in range(200)],
-    "bad ids": lambda sub: [frame(sub, Event(f"{number:064x}", "0" * 64, NOW, 1, (), "", "0" * 128)) for number in range(200)],
+    "bad ids": lambda sub: [frame(sub, Forged(f"{number:064x}", created_at=NOW)) for number in range(200)],
     "no events": lambda sub: [f'["EVENT","{sub}",{{"id":{number}}}]'.encode() for number in range(200)],
     "unasked": lambda sub: [frame(sub, note(f"{number}", kind=7)) for number in range(200)],
     "other subscriptions": lambda sub: [frame("theirs", note("same"))] * 200,

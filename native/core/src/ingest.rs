@@ -1,10 +1,11 @@
 //! From what a socket gave to events that may be acted on: the cheapest question first, and each signature at most once.
 
+use crate::batch::{self, Item};
 use crate::event::{self, BAD_SIGNATURE, Scanned};
-use crate::keys;
+use crate::filter::{Index, View};
 use crate::seen::Seen;
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 /// The event went to this scope before, or stands twice in the batch.
 pub const DUPLICATE: u8 = 5;
@@ -18,6 +19,16 @@ pub struct Arrival<'a> {
     pub text: &'a [u8],
     /// The subscription's number. With one, an event comes out once; without one, as often as it arrives.
     pub scope: Option<u64>,
+    /// What the subscription asks for; None: anything.
+    pub wanted: Option<&'a RwLock<Index>>,
+}
+
+impl Arrival<'_> {
+    fn wants(&self, event: &Scanned) -> bool {
+        self.wanted.is_none_or(|index| {
+            index.read().unwrap_or_else(PoisonError::into_inner).matches_any(&View::new(self.text, event))
+        })
+    }
 }
 
 impl AsRef<[u8]> for Arrival<'_> {
@@ -39,6 +50,8 @@ pub fn check(arrivals: &[Arrival<'_>], seen: &Mutex<Seen>) -> Vec<Result<Scanned
             let Ok(event) = result else { continue };
             if arrival.scope.is_some_and(|scope| seen.is_delivered(scope, &event.id)) {
                 *result = Err(DUPLICATE);
+            } else if !arrival.wants(event) {
+                *result = Err(UNWANTED);
             } else if !seen.is_verified(&event.id, &event.signature) {
                 open.push(i);
             }
@@ -57,18 +70,23 @@ pub fn check(arrivals: &[Arrival<'_>], seen: &Mutex<Seen>) -> Vec<Result<Scanned
     found
 }
 
-/// The signatures of `open`, copies of one event once.
+/// The signatures of `open` in one batch, those of copies once.
 fn verify(found: &mut [Result<Scanned, u8>], open: &[usize]) {
-    let mut copies: HashMap<([u8; 32], [u8; 64]), Vec<usize>> = HashMap::with_capacity(open.len());
+    let mut first: HashMap<(&[u8; 32], &[u8; 64]), usize> = HashMap::with_capacity(open.len());
+    let mut items = Vec::with_capacity(open.len());
+    let mut places = Vec::with_capacity(open.len());
     for &i in open {
-        if let Ok(event) = &found[i] {
-            copies.entry((event.id, event.signature)).or_default().push(i);
+        let Ok(Scanned { id, pubkey, signature, .. }) = &found[i] else { continue };
+        let place = *first.entry((id, signature)).or_insert(items.len());
+        if place == items.len() {
+            items.push(Item { pubkey: *pubkey, signature: *signature, message: *id });
         }
+        places.push((i, place));
     }
-    for ((id, signature), places) in copies {
-        let holds = places.first().is_some_and(|&i| found[i].is_ok_and(|e| keys::verify(e.pubkey, signature, &id)));
-        if !holds {
-            places.iter().for_each(|&i| found[i] = Err(BAD_SIGNATURE));
+    let holds = batch::verify(&items);
+    for (i, place) in places {
+        if !holds[place] {
+            found[i] = Err(BAD_SIGNATURE);
         }
     }
 }

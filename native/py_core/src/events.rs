@@ -1,5 +1,6 @@
 //! Events for Python: what was verified is a type of its own, and only this file makes it.
 
+use crate::filter::FilterIndex;
 use crate::seen::Seen;
 use crate::{Fault, Result};
 use pylon_core::filter::View;
@@ -167,24 +168,27 @@ fn held(events: &Bound<'_, PyList>) -> Result<Vec<PyBackedBytes>> {
 }
 
 #[pyfunction]
-#[pyo3(signature = (events, seen=None, scopes=None, /))]
+#[pyo3(signature = (events, seen=None, scopes=None, wanted=None, /))]
 pub(crate) fn check_events<'py>(
     py: Python<'py>,
     events: &Bound<'py, PyList>,
     seen: Option<&Bound<'py, Seen>>,
     scopes: Option<Vec<Option<u64>>>,
+    wanted: Option<Vec<Option<Py<FilterIndex>>>>,
 ) -> Result<Bound<'py, PyList>> {
     let texts = held(events)?;
-    if scopes.as_ref().is_some_and(|scopes| scopes.len() != texts.len()) {
-        return Err(Error::Event("one scope for each event").into());
+    let lengths = [scopes.as_ref().map(Vec::len), wanted.as_ref().map(Vec::len)];
+    if lengths.into_iter().flatten().any(|length| length != texts.len() || seen.is_none()) {
+        return Err(Error::Event("with a cache, there is one scope and one filter index for each event").into());
     }
     let seen = seen.map(|seen| &seen.get().0);
     let checked = py.detach(|| match seen {
         None => ingest::check_all(&texts),
         Some(seen) => {
             let scope = |i: usize| scopes.as_ref().and_then(|scopes| scopes[i]);
-            let arrivals: Vec<_> =
-                texts.iter().enumerate().map(|(i, text)| Arrival { text, scope: scope(i) }).collect();
+            let index = |i: usize| wanted.as_ref().and_then(|wanted| wanted[i].as_ref()).map(|index| &index.get().0);
+            let arrival = |(i, text)| Arrival { text, scope: scope(i), wanted: index(i) };
+            let arrivals: Vec<_> = texts.iter().map(|text| &**text).enumerate().map(arrival).collect();
             ingest::check(&arrivals, seen)
         }
     });
