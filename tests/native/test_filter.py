@@ -13,16 +13,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from pylon._native import FilterIndex, VerifiedEvent, load_event, plain_filter
 from pylon.nostr.filter import Filter
+from tests.forge import Forged
 
 IDS = [f"{n:064x}" for n in (1, 2, 3)]
 KINDS = [0, 1, 5050, 65535]
 LETTERS = "eptZaz"
 VALUES = [*IDS, "", "a", "é", "\U0001f600", '"', "\\", "\\u0061", "]", '["e","a"]', ",", "\n", "\x7f", "x" * 70, "\u2028"]
 NAMES = [*LETTERS, "", "ee", "1", "#", "é", "name", "\\", '"', "\0"]
-from tests.forge import Forged
 
 Json = dict[str, object]
-from tests.forge import Forged
 
 
 def spelled(text: str, ways: list[int]) -> str:
