@@ -119,7 +119,7 @@ cdef class Delivered:
     def __len__(self):
         return self.young.count + self.old.count
 
-    def open(self, str sub, /):
+    def open(self, str sub not None, /):
         cdef bytes name = sub.encode()
         known = self.scopes.get(name)
         if known is not None:
@@ -130,11 +130,11 @@ cdef class Delivered:
         self._index_name(name, self.last_scope)
         return self.last_scope
 
-    def close(self, str sub, /):
+    def close(self, str sub not None, /):
         if self.scopes.pop(sub.encode(), None) is not None:
             self._index_names()
 
-    def add(self, uint64_t scope, str event_id, /):
+    def add(self, uint64_t scope, str event_id not None, /):
         cdef Pair pair = pair_of(scope, event_id)
         cdef uint64_t hashed = self.hash_of(&pair)
         cdef Generation* young = &self.young
@@ -151,7 +151,7 @@ cdef class Delivered:
         young.count += 1
         place_of(young, &pair, hashed)[0] = young.count
 
-    def holds(self, uint64_t scope, str event_id, /):
+    def holds(self, uint64_t scope, str event_id not None, /):
         cdef Pair pair = pair_of(scope, event_id)
         return self.has(&pair)
 

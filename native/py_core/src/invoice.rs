@@ -1,6 +1,6 @@
 //! BOLT11 for Python.
 
-use crate::Result;
+use crate::{Result, unsigned};
 use pylon_core::bolt11;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -74,23 +74,25 @@ pub(crate) fn bolt11_decode(py: Python<'_>, invoice: &str) -> Result<Bolt11> {
 pub(crate) fn bolt11_encode(
     secret: &[u8],
     currency: &str,
-    amount_msat: Option<u64>,
+    amount_msat: Option<&Bound<'_, PyAny>>,
     payment_hash: &[u8],
     payment_secret: &[u8],
     description: &str,
-    timestamp: u64,
-    expiry: u64,
-    min_final_cltv_expiry: u64,
+    timestamp: &Bound<'_, PyAny>,
+    expiry: &Bound<'_, PyAny>,
+    min_final_cltv_expiry: &Bound<'_, PyAny>,
 ) -> Result<String> {
     let draft = bolt11::Draft {
         currency,
-        amount_msat,
+        amount_msat: amount_msat
+            .map(|amount| unsigned(amount, "an amount is 1 msat at least and below 2^64"))
+            .transpose()?,
         payment_hash,
         payment_secret,
         description,
-        timestamp,
-        expiry,
-        min_final_cltv_expiry,
+        timestamp: unsigned(timestamp, "the timestamp of an invoice is 0 at least and below 2^35")?,
+        expiry: unsigned(expiry, "the expiry of an invoice is 0 at least and below 2^64")?,
+        min_final_cltv_expiry: unsigned(min_final_cltv_expiry, "a number of blocks is 0 at least and below 2^64")?,
     };
     Ok(bolt11::encode(secret, &draft)?)
 }

@@ -46,13 +46,20 @@ impl From<Fault> for PyErr {
 
 /// A Python integer; one that does not fit is a wrong value, not an overflow.
 pub(crate) fn integer(value: &Bound<'_, PyAny>, what: &'static str) -> Result<i64> {
-    value.extract::<i64>().map_err(|error| {
-        if error.is_instance_of::<pyo3::exceptions::PyOverflowError>(value.py()) {
-            Fault::Core(Error::Event(what))
-        } else {
-            Fault::Python(error)
-        }
-    })
+    value.extract::<i64>().map_err(|error| no_overflow(value.py(), error, what))
+}
+
+/// A Python integer below 2^64.
+pub(crate) fn unsigned(value: &Bound<'_, PyAny>, what: &'static str) -> Result<u64> {
+    value.extract::<u64>().map_err(|error| no_overflow(value.py(), error, what))
+}
+
+fn no_overflow(py: Python<'_>, error: PyErr, what: &'static str) -> Fault {
+    if error.is_instance_of::<pyo3::exceptions::PyOverflowError>(py) {
+        Fault::Core(Error::Event(what))
+    } else {
+        Fault::Python(error)
+    }
 }
 
 #[pyfunction]
