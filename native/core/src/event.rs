@@ -4,7 +4,7 @@
 use crate::json::{self, Reader};
 use crate::simd::{Isa, Task, on_best};
 
-pub use crate::canonical::Canonical;
+pub use crate::draft::Canonical;
 pub use crate::escapes::unescaped;
 pub use crate::ids::{check_ids, id_codes, id_of};
 pub use crate::json::Text;

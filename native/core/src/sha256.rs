@@ -3,6 +3,8 @@
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+use std::cell::Cell;
+
 /// A hash in the making.
 type State = [u32; 8];
 type Block = [u8; 64];
@@ -12,12 +14,31 @@ const START: State =
     [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 
 /// The hash of a message. Its padding goes into its own buffer for the while.
+///
+/// Each thread keeps the state after the last first block: in canonical bytes the key fills that block, and most events
+/// that one process makes have one key.
 #[must_use]
 pub fn digest(message: &mut Vec<u8>) -> [u8; 32] {
+    thread_local! {
+        static FIRST: Cell<(Block, State)> = const { Cell::new(([0; 64], START)) };
+    }
     let length = message.len();
     pad(message);
+    let machine = Machine::this();
     let mut state = START;
-    Machine::this().compress(&mut state, message.as_chunks().0);
+    match message.as_chunks().0 {
+        [first, rest @ ..] if length >= 64 => {
+            let (block, after) = FIRST.get();
+            if *first == block {
+                state = after;
+            } else {
+                machine.compress(&mut state, &[*first]);
+                FIRST.set((*first, state));
+            }
+            machine.compress(&mut state, rest);
+        }
+        blocks => machine.compress(&mut state, blocks),
+    }
     message.truncate(length);
     bytes(state)
 }
@@ -27,9 +48,10 @@ pub fn digest(message: &mut Vec<u8>) -> [u8; 32] {
 pub fn many<T>(mut next: impl FnMut(&mut Vec<u8>) -> Option<T>, mut done: impl FnMut(T, [u8; 32])) {
     let machine = Machine::this();
     let (mut left, mut right) = (Lane::new(), Lane::new());
+    let mut first = First { block: [0; 64], after: None };
     loop {
-        left.fill(&mut next);
-        right.fill(&mut next);
+        left.fill(&mut next, &mut first, machine);
+        right.fill(&mut next, &mut first, machine);
         let count = match (left.remaining(), right.remaining()) {
             (0, 0) => return,
             (0, count) | (count, 0) => count,
@@ -59,14 +81,19 @@ impl<T> Lane<T> {
     }
 
     /// Takes in the next message, if the last one is done.
-    fn fill(&mut self, next: &mut impl FnMut(&mut Vec<u8>) -> Option<T>) {
-        if self.owner.is_none() {
-            self.message.clear();
-            self.owner = next(&mut self.message);
-            if self.owner.is_some() {
-                pad(&mut self.message);
-                (self.state, self.done) = (START, 0);
-            }
+    #[inline]
+    fn fill(&mut self, next: &mut impl FnMut(&mut Vec<u8>) -> Option<T>, first: &mut First, machine: Machine) {
+        if self.owner.is_some() {
+            return;
+        }
+        self.message.clear();
+        self.owner = next(&mut self.message);
+        if self.owner.is_some() {
+            pad(&mut self.message);
+            (self.state, self.done) = match self.message.as_chunks().0 {
+                [block, _, ..] => first.skip(block, machine).map_or((START, 0), |state| (state, 1)),
+                _ => (START, 0),
+            };
         }
     }
 
@@ -76,6 +103,7 @@ impl<T> Lane<T> {
     }
 
     /// The next blocks, counted as done.
+    #[inline]
     fn take(&mut self, count: usize) -> Option<(&mut State, &[Block])> {
         self.owner.as_ref()?;
         let blocks = &self.message.as_chunks().0[self.done..][..count];
@@ -84,6 +112,7 @@ impl<T> Lane<T> {
     }
 
     /// Hands the hash on, if all is done.
+    #[inline]
     fn empty(&mut self, done: &mut impl FnMut(T, [u8; 32])) {
         if self.remaining() == 0
             && let Some(owner) = self.owner.take()
@@ -93,6 +122,30 @@ impl<T> Lane<T> {
     }
 }
 
+/// The first block of the last message. When the next begins with it too, the state after it is kept: in canonical bytes
+/// the key fills that block, and many events that come together have one key.
+struct First {
+    block: Block,
+    after: Option<State>,
+}
+
+impl First {
+    /// The state after a first block, if it is that of the last message.
+    #[inline]
+    fn skip(&mut self, block: &Block, machine: Machine) -> Option<State> {
+        if self.block != *block {
+            *self = Self { block: *block, after: None };
+            return None;
+        }
+        Some(*self.after.get_or_insert_with(|| {
+            let mut state = START;
+            machine.compress(&mut state, &[*block]);
+            state
+        }))
+    }
+}
+
+#[inline]
 /// Appends a bit, zeros and the length, up to whole blocks (FIPS 180-4 section 5.1.1).
 fn pad(message: &mut Vec<u8>) {
     const PADDING: [u8; 64] = {
@@ -133,6 +186,7 @@ impl Machine {
         Self::Other
     }
 
+    #[inline]
     fn compress(self, state: &mut State, blocks: &[Block]) {
         match self {
             #[cfg(target_arch = "x86_64")]
@@ -143,6 +197,7 @@ impl Machine {
     }
 
     /// As many blocks of each.
+    #[inline]
     fn compress_two(self, one: (&mut State, &[Block]), other: (&mut State, &[Block])) {
         match self {
             #[cfg(target_arch = "x86_64")]
@@ -191,6 +246,23 @@ mod tests {
                 lengths.iter().map(|&length| Sha256::digest(message(length)).into()).collect();
             assert_eq!(found, expected);
         }
+    }
+
+    /// The first blocks that are remembered are those of the messages.
+    #[test]
+    fn first_blocks() {
+        let text = |start: u8, length: usize| [vec![start; 64], message(length)].concat();
+        let texts: Vec<_> = (0..60).map(|i| text([1, 1, 1, 2, 1, 2, 2][i % 7], [0, 1, 100][i % 3])).collect();
+        let expected: Vec<[u8; 32]> = texts.iter().map(|text| Sha256::digest(text).into()).collect();
+        assert_eq!(texts.iter().map(|text| digest(&mut text.clone())).collect::<Vec<_>>(), expected);
+        let (mut waiting, mut found) = (texts.iter().enumerate(), vec![[0; 32]; texts.len()]);
+        let next = |buffer: &mut Vec<u8>| {
+            let (index, text) = waiting.next()?;
+            buffer.extend(text);
+            Some(index)
+        };
+        many(next, |index: usize, hash| found[index] = hash);
+        assert_eq!(found, expected);
     }
 
     /// Every way to compute the compression function gives the same.

@@ -7,6 +7,7 @@ mod portable;
 mod x86;
 
 pub(crate) use portable::Portable;
+use std::mem::MaybeUninit;
 
 /// The characters of a block that JSON treats as special: bit i stands for byte i.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub(crate) trait Isa: Copy {
     fn load(self, text: &[u8], at: usize) -> Self::Block;
 
     /// Writes the 64 bytes.
-    fn store(self, block: Self::Block, to: &mut [u8; 64]);
+    fn store(self, block: Self::Block, to: &mut [MaybeUninit<u8>; 64]);
 
     /// The special characters.
     fn marks(self, block: Self::Block) -> Marks;
@@ -52,10 +53,29 @@ pub(crate) trait Task {
 /// Does a task by the best instructions that the machine has.
 #[inline]
 pub(crate) fn on_best<T: Task>(task: T) -> T::Output {
-    #[cfg(target_arch = "x86_64")]
-    return x86::on_best(task);
-    #[cfg(not(target_arch = "x86_64"))]
-    task.run(Portable)
+    Best::this().run(task)
+}
+
+/// The best instructions of this machine, for work that comes in many small tasks.
+#[derive(Clone, Copy)]
+pub(crate) struct Best(#[cfg(target_arch = "x86_64")] x86::Best);
+
+impl Best {
+    #[inline]
+    pub(crate) fn this() -> Self {
+        Self(
+            #[cfg(target_arch = "x86_64")]
+            x86::Best::this(),
+        )
+    }
+
+    #[inline]
+    pub(crate) fn run<T: Task>(self, task: T) -> T::Output {
+        #[cfg(target_arch = "x86_64")]
+        return self.0.run(task);
+        #[cfg(not(target_arch = "x86_64"))]
+        task.run(Portable)
+    }
 }
 
 /// The task done by every set of instructions that the machine has.
@@ -80,8 +100,10 @@ mod tests {
         #[inline(always)]
         fn run<I: Isa>(self, isa: I) -> Self::Output {
             let block = isa.load(self.0, self.1);
-            let mut copy = [0; 64];
+            let mut copy = [MaybeUninit::new(0); 64];
             isa.store(block, &mut copy);
+            // SAFETY: every byte had a value before.
+            let copy = copy.map(|byte| unsafe { byte.assume_init() });
             (isa.marks(block), isa.letters(block), copy, isa.unhex(&copy))
         }
     }

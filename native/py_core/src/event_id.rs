@@ -5,20 +5,28 @@ use pylon_core::event;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
-use std::cell::RefCell;
+use std::cell::Cell;
 
 /// Calls `f` with each item; lists and tuples without making an iterator.
+#[inline(always)]
 fn each<'py>(items: &Bound<'py, PyAny>, mut f: impl FnMut(&Bound<'py, PyAny>) -> Result<()>) -> Result<()> {
     if let Ok(list) = items.cast::<PyList>() {
-        list.iter().try_for_each(|item| f(&item))
+        for item in list.iter() {
+            f(&item)?;
+        }
     } else if let Ok(tuple) = items.cast::<PyTuple>() {
-        tuple.iter_borrowed().try_for_each(|item| f(&item))
+        for item in tuple.iter_borrowed() {
+            f(&item)?;
+        }
     } else if items.is_instance_of::<PyString>() {
         // A string is a sequence of strings, and never meant as one.
-        Err(Fault::Python(PyTypeError::new_err("tags are a sequence of sequences of strings")))
+        return Err(Fault::Python(PyTypeError::new_err("tags are a sequence of sequences of strings")));
     } else {
-        items.try_iter()?.try_for_each(|item| f(&item?))
+        for item in items.try_iter()? {
+            f(&item?)?;
+        }
     }
+    Ok(())
 }
 
 /// Builds the canonical bytes of an event and calls `then` with them and their hash.
@@ -31,7 +39,7 @@ pub(crate) fn canonical<T>(
     then: impl FnOnce(&[u8], [u8; 32]) -> Result<T>,
 ) -> Result<T> {
     thread_local! {
-        static BUFFER: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(4096));
+        static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     }
     let created_at = integer(created_at, "the created_at of an event is 0 at least and 2^53 at most")?;
     let kind = integer(kind, "the kind of an event is 0 at least and 65535 at most")?;

@@ -1,6 +1,7 @@
 //! Blocks as eight words of eight bytes, for machines whose vector instructions are not used here.
 
 use super::{Isa, Marks};
+use std::mem::MaybeUninit;
 
 /// Plain 64-bit arithmetic.
 #[derive(Clone, Copy)]
@@ -43,9 +44,9 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
-    fn store(self, block: [u64; 8], to: &mut [u8; 64]) {
+    fn store(self, block: [u64; 8], to: &mut [MaybeUninit<u8>; 64]) {
         for (to, word) in to.as_chunks_mut().0.iter_mut().zip(block) {
-            *to = word.to_le_bytes();
+            *to = word.to_le_bytes().map(MaybeUninit::new);
         }
     }
 

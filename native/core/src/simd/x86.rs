@@ -6,12 +6,13 @@ mod sse2;
 
 use super::{Isa, Marks, Task};
 use std::arch::x86_64::{__m128i, __m256i, __m512i};
+use std::mem::MaybeUninit;
 
 /// A set of instructions, whose functions stand in the module.
 macro_rules! isa {
     ($name:ident, $block:ty, $functions:ident) => {
         #[derive(Clone, Copy)]
-        struct $name(());
+        pub(super) struct $name(());
 
         impl Isa for $name {
             type Block = $block;
@@ -23,7 +24,7 @@ macro_rules! isa {
             }
 
             #[inline(always)]
-            fn store(self, block: $block, to: &mut [u8; 64]) {
+            fn store(self, block: $block, to: &mut [MaybeUninit<u8>; 64]) {
                 // SAFETY: as in `load`.
                 unsafe { $functions::store(block, to) }
             }
@@ -53,16 +54,35 @@ isa!(Sse2, [__m128i; 4], sse2);
 isa!(Avx2, [__m256i; 2], avx2);
 isa!(Avx512, __m512i, avx512);
 
-#[inline]
-pub(super) fn on_best<T: Task>(task: T) -> T::Output {
-    if has_avx512() {
-        // SAFETY: it has the instructions.
-        unsafe { on_avx512(task) }
-    } else if has_avx2() {
-        // SAFETY: it has the instructions.
-        unsafe { on_avx2(task) }
-    } else {
-        task.run(Sse2(()))
+/// The widest of them that this machine has.
+#[derive(Clone, Copy)]
+pub(super) enum Best {
+    Sse2(Sse2),
+    Avx2(Avx2),
+    Avx512(Avx512),
+}
+
+impl Best {
+    #[inline]
+    pub(super) fn this() -> Self {
+        if has_avx512() {
+            Self::Avx512(Avx512(()))
+        } else if has_avx2() {
+            Self::Avx2(Avx2(()))
+        } else {
+            Self::Sse2(Sse2(()))
+        }
+    }
+
+    #[inline]
+    pub(super) fn run<T: Task>(self, task: T) -> T::Output {
+        match self {
+            Self::Sse2(isa) => task.run(isa),
+            // SAFETY: only a machine that has the instructions makes a value of this type.
+            Self::Avx2(isa) => unsafe { on_avx2(isa, task) },
+            // SAFETY: only a machine that has the instructions makes a value of this type.
+            Self::Avx512(isa) => unsafe { on_avx512(isa, task) },
+        }
     }
 }
 
@@ -77,28 +97,26 @@ fn has_avx2() -> bool {
 }
 
 #[target_feature(enable = "avx512bw,bmi1,bmi2")]
-fn on_avx512<T: Task>(task: T) -> T::Output {
-    task.run(Avx512(()))
+fn on_avx512<T: Task>(isa: Avx512, task: T) -> T::Output {
+    task.run(isa)
 }
 
 #[target_feature(enable = "avx2,bmi1,bmi2")]
-fn on_avx2<T: Task>(task: T) -> T::Output {
-    task.run(Avx2(()))
+fn on_avx2<T: Task>(isa: Avx2, task: T) -> T::Output {
+    task.run(isa)
 }
 
 /// The task done by every set of instructions that the machine has.
 #[cfg(test)]
 pub(super) fn on_each<T: Task + Clone>(task: &T) -> Vec<T::Output> {
-    let mut found = vec![task.clone().run(Sse2(()))];
+    let mut all = vec![Best::Sse2(Sse2(()))];
     if has_avx2() {
-        // SAFETY: it has the instructions.
-        found.push(unsafe { on_avx2(task.clone()) });
+        all.push(Best::Avx2(Avx2(())));
     }
     if has_avx512() {
-        // SAFETY: it has the instructions.
-        found.push(unsafe { on_avx512(task.clone()) });
+        all.push(Best::Avx512(Avx512(())));
     }
-    found
+    all.into_iter().map(|isa| isa.run(task.clone())).collect()
 }
 
 /// What is left of a text, fewer than 64 bytes, with zeros behind it.

@@ -8,6 +8,7 @@ use std::arch::x86_64::{
     _mm256_permute4x64_epi64, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_setzero_si256, _mm256_storeu_si256,
     _mm256_sub_epi8,
 };
+use std::mem::MaybeUninit;
 
 #[inline]
 #[target_feature(enable = "avx2")]
@@ -27,7 +28,7 @@ fn read(block: &[u8; 64]) -> [__m256i; 2] {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn store(block: [__m256i; 2], to: &mut [u8; 64]) {
+pub(super) fn store(block: [__m256i; 2], to: &mut [MaybeUninit<u8>; 64]) {
     for (i, part) in block.into_iter().enumerate() {
         // SAFETY: twice 32 bytes of 64.
         unsafe { _mm256_storeu_si256(to.as_mut_ptr().add(32 * i).cast(), part) };

@@ -6,6 +6,7 @@ use std::arch::x86_64::{
     _mm512_loadu_si512, _mm512_maddubs_epi16, _mm512_mask_add_epi8, _mm512_maskz_loadu_epi8, _mm512_set1_epi8,
     _mm512_set1_epi16, _mm512_storeu_si512, _mm512_sub_epi8,
 };
+use std::mem::MaybeUninit;
 
 #[inline]
 #[target_feature(enable = "avx512bw")]
@@ -22,7 +23,7 @@ pub(super) fn load(rest: &[u8]) -> __m512i {
 
 #[inline]
 #[target_feature(enable = "avx512bw")]
-pub(super) fn store(block: __m512i, to: &mut [u8; 64]) {
+pub(super) fn store(block: __m512i, to: &mut [MaybeUninit<u8>; 64]) {
     // SAFETY: 64 bytes of 64.
     unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), block) };
 }

@@ -7,6 +7,7 @@ use std::arch::x86_64::{
     _mm_movemask_epi8, _mm_or_si128, _mm_packus_epi16, _mm_set1_epi8, _mm_set1_epi16, _mm_setzero_si128,
     _mm_slli_epi16, _mm_srli_epi16, _mm_storeu_si128, _mm_sub_epi8,
 };
+use std::mem::MaybeUninit;
 
 #[inline]
 #[target_feature(enable = "sse2")]
@@ -27,7 +28,7 @@ fn read(block: &[u8; 64]) -> [__m128i; 4] {
 
 #[inline]
 #[target_feature(enable = "sse2")]
-pub(super) fn store(block: [__m128i; 4], to: &mut [u8; 64]) {
+pub(super) fn store(block: [__m128i; 4], to: &mut [MaybeUninit<u8>; 64]) {
     for (i, part) in block.into_iter().enumerate() {
         // SAFETY: four times 16 bytes of 64.
         unsafe { _mm_storeu_si128(to.as_mut_ptr().add(16 * i).cast(), part) };
