@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, Generic, TypeVar
 
 from pylon import _native
 from pylon._native import FilterIndex, Seen
@@ -33,23 +33,23 @@ WORKERS: Final = min(4, os.cpu_count() or 1)
 """Batches that are checked at the same time."""
 
 
-class _Item(NamedTuple, Generic[Context]):
-    raw: bytes
-    context: Context
-    scope: int | None
-    wanted: FilterIndex | None
+_Item = tuple[bytes, Context, int | None, FilterIndex | None]
+"""Text, context, scope and filters of one event."""
 
 
 class _Batch(Generic[Context]):
     """Events that are being checked; `checked` is their result."""
 
     def __init__(self, items: list[_Item[Context]]) -> None:
-        self.contexts = [item.context for item in items]
+        self.texts = [item[0] for item in items]
+        self.contexts = [item[1] for item in items]
+        self.scopes = [item[2] for item in items]
+        self.wanted = [item[3] for item in items]
         self.checked: list[Checked] | None = None
 
-    def pairs(self) -> list[tuple[Context, Checked]]:
-        """Each event beside its context, once it is checked."""
-        return list(zip(self.contexts, self.checked or (), strict=True))
+    def results(self) -> list[tuple[Context, bytes, Checked]]:
+        """Each event with its context, its text and what it is, once it is checked."""
+        return list(zip(self.contexts, self.texts, self.checked or (), strict=True))
 
 
 class Ingest(Generic[Context]):
@@ -62,7 +62,7 @@ class Ingest(Generic[Context]):
 
     def __init__(
         self,
-        deliver: Callable[[list[tuple[Context, Checked]]], None],
+        deliver: Callable[[list[tuple[Context, bytes, Checked]]], None],
         *,
         seen: Seen,
         high: int = 4096,
@@ -90,20 +90,20 @@ class Ingest(Generic[Context]):
         """True from the moment the bound was reached until there is room again."""
         return self._full
 
-    def put(self, raw: bytes, context: Context, *, scope: int | None = None, wanted: FilterIndex | None = None) -> bool:
-        """Queue one event, JSON as it came, with or without its frame. False: the queue is full, stop reading until `on_room`.
+    def put(self, texts: Sequence[bytes], context: Context, *, scope: int | None = None, wanted: FilterIndex | None = None) -> bool:
+        """Queue events, JSON as it came, with or without their frames. False: the queue is full, stop reading until `on_room`.
 
         With a `scope` an event comes out once and its copies as DUPLICATE; what `wanted` does not match comes out as UNWANTED. Neither
         costs a look at the signature.
         """
-        self._append(_Item(raw, context, scope, wanted), len(raw))
+        self._append([(text, context, scope, wanted) for text in texts], sum(map(len, texts)))
         if len(self._waiting) >= self._high or self._bytes >= self._high_bytes:
             self._full = True
         return not self._full
 
     def after(self, then: Callable[[], None]) -> None:
         """Call `then` on the loop once everything that was put before has been delivered (EOSE must not overtake its events)."""
-        self._append(then, 0)
+        self._append([then], 0)
 
     async def aclose(self) -> None:
         """Deliver what waits, then end the threads. Nothing can be put afterwards."""
@@ -112,10 +112,10 @@ class Ingest(Generic[Context]):
         if self._threads is not None:
             self._threads.shutdown(wait=False)
 
-    def _append(self, entry: _Item[Context] | Callable[[], None], size: int) -> None:
+    def _append(self, entries: Sequence[_Item[Context] | Callable[[], None]], size: int) -> None:
         if self._closed:
             raise RuntimeError("put into an Ingest that is closed")
-        self._waiting.append(entry)
+        self._waiting.extend(entries)
         self._bytes += size
         self._idle.clear()
         self._wake()
@@ -149,15 +149,12 @@ class Ingest(Generic[Context]):
 
     def _take(self) -> None:
         items: list[_Item[Context]] = []
-        size = 0
         while self._waiting and len(items) < MAX_BATCH:
             entry = self._waiting[0]
-            if not isinstance(entry, _Item):
+            if not isinstance(entry, tuple):
                 break
             self._waiting.popleft()
             items.append(entry)
-            size += len(entry.raw)
-        self._bytes -= size
         if not items:
             then = self._waiting.popleft()
             assert callable(then)
@@ -165,20 +162,22 @@ class Ingest(Generic[Context]):
             return
         batch = _Batch(items)
         self._flying.append(batch)
+        size = sum(map(len, batch.texts))
+        self._bytes -= size
         if len(items) <= INLINE and size <= INLINE_BYTES:
-            batch.checked = self._check(items)
+            batch.checked = self._check(batch)
             return
         if self._threads is None:
             self._threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="pylon-ingest")
-        self._loop.run_in_executor(self._threads, self._check, items).add_done_callback(partial(self._done, batch))
+        self._loop.run_in_executor(self._threads, self._check, batch).add_done_callback(partial(self._done, batch))
 
-    def _check(self, items: list[_Item[Context]]) -> list[Checked]:
-        raws = [item.raw for item in items]
-        return _native.check_events(raws, self._seen, [item.scope for item in items], [item.wanted for item in items])
+    def _check(self, batch: _Batch[Context]) -> list[Checked]:
+        return _native.check_events(batch.texts, self._seen, batch.scopes, batch.wanted)
 
     def _done(self, batch: _Batch[Context], done: asyncio.Future[list[Checked]]) -> None:
         if (error := done.exception()) is not None:  # ours: whatever the events are, checking them raises nothing
             self._loop.call_exception_handler({"message": "events could not be checked", "exception": error})
+            batch.texts.clear()
             batch.contexts.clear()
         batch.checked = [] if error is not None else done.result()
         if not self._awake:
@@ -189,7 +188,7 @@ class Ingest(Generic[Context]):
         first = self._flying.popleft()
         try:
             if isinstance(first, _Batch):
-                self._deliver(first.pairs())
+                self._deliver(first.results())
             else:
                 first()
         except Exception as error:

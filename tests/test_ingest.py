@@ -28,10 +28,10 @@ class Taker:
         self.taken: list[tuple[int | str, Checked | None]] = []
         self.batches: list[int] = []
 
-    def deliver(self, batch: list[tuple[int, Checked]]) -> None:
+    def deliver(self, batch: list[tuple[int, bytes, Checked]]) -> None:
         """One batch."""
         self.batches.append(len(batch))
-        self.taken += batch
+        self.taken += [(context, checked) for context, _, checked in batch]
 
     def mark(self, name: str) -> Callable[[], None]:
         """A marker for `after`."""
@@ -48,8 +48,8 @@ async def test_order_is_kept(count: int) -> None:
     taker = Taker()
     queue = Ingest(taker.deliver, seen=Seen(100))
     for number, raw in enumerate(GOOD[:count]):
-        assert queue.put(raw, number)
-    queue.put(BAD, 99)
+        assert queue.put((raw,), number)
+    queue.put((BAD,), 99)
     await queue.aclose()
     assert taker.order() == [*range(count), 99]
     assert all(isinstance(event, VerifiedEvent) and event.content == f"note {number}" for number, event in taker.taken[:-1])
@@ -70,7 +70,7 @@ def test_any_interleaving(steps: list[int | str]) -> None:
             elif step == "turn":
                 await asyncio.sleep(0)
             elif isinstance(step, int):
-                queue.put(GOOD[step], step)
+                queue.put((GOOD[step],), step)
         await queue.aclose()
         return taker.order()
 
@@ -82,7 +82,7 @@ async def test_what_is_read_together_is_checked_together() -> None:
     taker = Taker()
     queue = Ingest(taker.deliver, seen=Seen(100))
     for number in range(ingest.MAX_BATCH + 10):
-        queue.put(GOOD[number % 40], number)
+        queue.put((GOOD[number % 40],), number)
     await queue.aclose()
     assert taker.batches == [ingest.MAX_BATCH, 10]
 
@@ -93,12 +93,12 @@ async def test_only_what_is_large_goes_to_a_thread(count: int, size: int, thread
     before = set(threading.enumerate())
     seen: list[tuple[threading.Thread, bool]] = []
 
-    def deliver(batch: list[tuple[int, Checked]]) -> None:
+    def deliver(batch: list[tuple[int, bytes, Checked]]) -> None:
         seen.append((threading.current_thread(), bool(set(threading.enumerate()) - before)))
 
     queue = Ingest(deliver, seen=Seen(100))
     for number in range(count):
-        queue.put(encode(sign(Draft(1, 5, "x" * size), ALICE)), number)
+        queue.put((encode(sign(Draft(1, 5, "x" * size), ALICE)),), number)
     await queue.aclose()
     assert seen == [(threading.current_thread(), thread)]
 
@@ -109,7 +109,7 @@ async def test_back_pressure(high: int, high_bytes: int) -> None:
     taker = Taker()
     calls: list[bool] = []
     queue = Ingest(taker.deliver, seen=Seen(100), high=high, high_bytes=high_bytes, on_room=lambda: calls.append(queue.full))
-    assert [queue.put(GOOD[0], number) for number in range(10)] == [True] * 7 + [False] * 3
+    assert [queue.put((GOOD[0],), number) for number in range(10)] == [True] * 7 + [False] * 3
     assert queue.full
     await queue.aclose()
     assert calls == [False]
@@ -123,15 +123,15 @@ async def test_a_receiver_that_fails_loses_only_its_batch() -> None:
     failure = RuntimeError("the receiver's fault")
     taken: list[int] = []
 
-    def deliver(batch: list[tuple[int, Checked]]) -> None:
-        taken.extend(context for context, _ in batch)
+    def deliver(batch: list[tuple[int, bytes, Checked]]) -> None:
+        taken.extend(context for context, _, _ in batch)
         if len(taken) in (1, 11):
             raise failure
 
     queue = Ingest(deliver, seen=Seen(100))
     for number, count in enumerate((1, 10, 1)):
         for _ in range(count):
-            queue.put(GOOD[0], number)
+            queue.put((GOOD[0],), number)
         queue.after(lambda: None)
     await queue.aclose()
     assert reported == [failure, failure]
@@ -144,4 +144,4 @@ async def test_closed() -> None:
     await queue.aclose()
     await queue.aclose()
     with pytest.raises(RuntimeError, match="closed"):
-        queue.put(GOOD[0], 0)
+        queue.put((GOOD[0],), 0)

@@ -26,8 +26,8 @@ class Delivered:
         """The number that stands for the subscription `sub` until it is closed; none is used twice."""
     def close(self, sub: str, /) -> None:
         """End a subscription: nothing of that name repeats anything until it is opened again."""
-    def add(self, scope: int, event_id: str, /) -> None:
-        """Note an event that was verified and delivered. Never one whose id was only read in a frame."""
+    def add(self, scope: int, event_id: str, /) -> bool:
+        """Note an event that was verified and is delivered; never one whose id was only read in a frame. False where that was known."""
     def holds(self, scope: int, event_id: str, /) -> bool: ...
     def repeats(self, text: bytes, /) -> bool:
         """Whether `text` is an EVENT for an open subscription that claims the id of a delivered event, as far as plain sight goes.

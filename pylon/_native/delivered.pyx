@@ -139,7 +139,8 @@ cdef class Delivered:
         cdef uint64_t hashed = self.hash_of(&pair)
         cdef Generation* young = &self.young
         if holds(young, &pair, hashed):
-            return
+            return False
+        cdef bint known = holds(&self.old, &pair, hashed)
         if young.count == self.capacity:
             self.young, self.old = self.old, self.young
             if young.index != NULL:
@@ -150,6 +151,7 @@ cdef class Delivered:
         young.pairs[young.count] = pair
         young.count += 1
         place_of(young, &pair, hashed)[0] = young.count
+        return not known
 
     def holds(self, uint64_t scope, str event_id not None, /):
         cdef Pair pair = pair_of(scope, event_id)

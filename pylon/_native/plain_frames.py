@@ -39,14 +39,16 @@ class Delivered:
         """End a subscription."""
         self._scopes.pop(sub.encode(), None)
 
-    def add(self, scope: int, event_id: str, /) -> None:
+    def add(self, scope: int, event_id: str, /) -> bool:
         """Note what was delivered."""
         pair = (scope, _checked(event_id))
         if pair in self._young:
-            return
+            return False
+        known = pair in self._old
         if len(self._young) == self._capacity:
             self._old, self._young = self._young, set()
         self._young.add(pair)
+        return not known
 
     def holds(self, scope: int, event_id: str, /) -> bool:
         """Whether it was noted, and not forgotten."""

@@ -13,10 +13,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
-import msgspec
 from picows import WSCloseCode
 
-from pylon._native import Seen
+from pylon._native import Seen, peek_id
 from pylon._native.frames import event_frame
 from pylon.ingest import Checked, Ingest
 from pylon.nexus.hub import Hub, Subscription
@@ -28,7 +27,7 @@ from pylon.nexus.session import MAX_LIMIT, End, Open, Say, Take, refusal
 from pylon.nexus.store import Store
 from pylon.nostr.event import REASONS, VerifiedEvent
 from pylon.nostr.kinds import is_ephemeral
-from pylon.nostr.message import Eose, Ok, encode, peek_id, publish
+from pylon.nostr.message import Eose, Ok, encode, publish
 
 SLICE: Final = 512
 """Stored events that one scan sends before it lets others run."""
@@ -49,13 +48,6 @@ ANSWERS: Final = {
 }
 
 
-class Origin(msgspec.Struct, frozen=True):
-    """Where an EVENT came from: the connection, and what it said."""
-
-    peer: Peer
-    text: bytes
-
-
 class Relay:
     """Everything between the sockets and the disk. Must be made where an event loop runs."""
 
@@ -66,7 +58,7 @@ class Relay:
         self._policies = policies
         self._clock = clock
         self._hub: Hub[Peer] = Hub()
-        self._ingest: Ingest[Origin] = Ingest(self._checked, seen=Seen(RECENT), on_room=self._room)
+        self._ingest: Ingest[Peer] = Ingest(self._checked, seen=Seen(RECENT), on_room=self._room)
         self._crowded: set[Peer] = set()
         self._recent: dict[str, None] = {}
         self._scans: set[asyncio.Task[None]] = set()
@@ -94,7 +86,7 @@ class Relay:
                 case Say(answer):
                     peer.say(answer)
                 case Take():
-                    self._take(Origin(peer, text))
+                    self._take(peer, text)
                 case Open() as wanted:
                     self._open(peer, wanted, now)
                 case End(name):
@@ -118,33 +110,33 @@ class Relay:
         The id that the frame claims finds it, and proves nothing by itself.
         """
         claimed = peek_id(text)
-        known = self._store.get(claimed.decode()) if claimed else None
+        known = self._store.get(claimed) if claimed else None
         return known if known is not None and text == publish(known.raw) else None
 
-    def _take(self, origin: Origin) -> None:
-        if not self._ingest.put(origin.text, origin):
-            self._crowded.add(origin.peer)
-            origin.peer.crowded(True)
+    def _take(self, peer: Peer, text: bytes) -> None:
+        if not self._ingest.put((text,), peer):
+            self._crowded.add(peer)
+            peer.crowded(True)
 
     def _room(self) -> None:
         crowded, self._crowded = self._crowded, set()
         for peer in crowded:
             peer.crowded(False)
 
-    def _checked(self, batch: list[tuple[Origin, Checked]]) -> None:
+    def _checked(self, batch: list[tuple[Peer, bytes, Checked]]) -> None:
         now = int(self._clock())
-        for origin, result in batch:
-            origin.peer.session.now = now
+        for peer, text, result in batch:
+            peer.session.now = now
             if isinstance(result, int):
-                origin.peer.say(refusal(origin.text, REASONS[result]))
-            elif reason := judge(self._policies, origin.peer.session, result):
-                origin.peer.say(encode(Ok(result.id, False, reason)))
+                peer.say(refusal(text, REASONS[result]))
+            elif reason := judge(self._policies, peer.session, result):
+                peer.say(encode(Ok(result.id, False, reason)))
             elif is_ephemeral(result.kind):
-                self._pass_on(origin, result)
+                self._pass_on(peer, result)
             else:
-                self._keep(origin, result)
+                self._keep(peer, result)
 
-    def _pass_on(self, origin: Origin, event: VerifiedEvent) -> None:
+    def _pass_on(self, peer: Peer, event: VerifiedEvent) -> None:
         """NIP-01: ephemeral events "are not expected to be stored by relays": those who listen now get them."""
         duplicate = event.id in self._recent
         if not duplicate:
@@ -152,11 +144,11 @@ class Relay:
             if len(self._recent) > RECENT:
                 del self._recent[next(iter(self._recent))]
             self._deliver(Record(event))
-        self._answer(origin.peer, event.id, Verdict.DUPLICATE if duplicate else Verdict.STORED, None)
+        self._answer(peer, event.id, Verdict.DUPLICATE if duplicate else Verdict.STORED, None)
 
-    def _keep(self, origin: Origin, event: VerifiedEvent) -> None:
+    def _keep(self, peer: Peer, event: VerifiedEvent) -> None:
         record = Record(event)
-        if self._store.put(record, partial(self._answer, origin.peer, event.id)) is Verdict.STORED:
+        if self._store.put(record, partial(self._answer, peer, event.id)) is Verdict.STORED:
             self._deliver(record)
 
     def _answer(self, peer: Peer, event_id: str, verdict: Verdict, error: OSError | None) -> None:

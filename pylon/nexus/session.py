@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from pylon._native import peek_id
 from pylon.errors import InvalidEvent, WireError
 from pylon.nostr.event import check
 from pylon.nostr.filter import Filter
@@ -28,7 +29,6 @@ from pylon.nostr.message import (
     check_sub,
     decode_client,
     encode,
-    peek_id,
 )
 from pylon.nostr.nip42 import check_auth
 from pylon.nostr.relay_url import normalize_url
@@ -159,7 +159,7 @@ class Session:
 
     def _not_understood(self, text: bytes, reason: str) -> Action:
         if claimed := peek_id(text):
-            return Say(encode(Ok(claimed.decode(), False, reason if self.authenticated else AUTH_REQUIRED)))
+            return Say(encode(Ok(claimed, False, reason if self.authenticated else AUTH_REQUIRED)))
         if verb := _UNSPOKEN(text):
             return self._not_spoken(verb[1].decode(), verb[2], reason)
         return Say(encode(Notice(reason)))
@@ -190,8 +190,7 @@ def _claimed(text: bytes) -> str | None:
     try:
         return msgspec.json.decode(msgspec.json.decode(text, type=list[msgspec.Raw])[1], type=_Claim).id[:MAX_CLAIM]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, IndexError):
-        peeked = peek_id(text)
-        return None if peeked is None else peeked.decode()
+        return peek_id(text)
 
 
 def _closed(name: str, reason: str) -> Say:

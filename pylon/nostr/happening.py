@@ -10,12 +10,11 @@ import msgspec
 from pylon.nostr.message import Eose, Notice
 
 
-class EventArrived(msgspec.Struct, frozen=True):
-    """`raw` came for our subscription `sub`; nothing was checked. `id` (64 hex) was only peeked: a hint, see `message.peek_id`."""
+class EventsArrived(msgspec.Struct, frozen=True):
+    """Events came for our subscription `sub`, one behind the other; nothing was checked. `texts`: EVENT messages, or the events alone."""
 
     sub: str
-    raw: bytes
-    id: str | None
+    texts: list[bytes]
 
 
 class EventsRepeated(msgspec.Struct, frozen=True):
@@ -59,4 +58,4 @@ class AuthFailed(msgspec.Struct, frozen=True):
     reason: str
 
 
-Happening = EventArrived | EventsRepeated | Eose | SubscriptionClosed | Accepted | Rejected | Notice | Authenticated | AuthFailed
+Happening = EventsArrived | EventsRepeated | Eose | SubscriptionClosed | Accepted | Rejected | Notice | Authenticated | AuthFailed

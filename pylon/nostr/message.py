@@ -104,8 +104,6 @@ _decode_string = msgspec.json.Decoder(str).decode
 _decode_bool = msgspec.json.Decoder(bool).decode
 _decode_hints = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _is_id = re.compile(r"[0-9a-f]{64}", re.ASCII).fullmatch
-_event_id = re.compile(rb'"id"[ \t\r\n]*:[ \t\r\n]*"([0-9a-f]{64})"').search
-_is_event = re.compile(rb'[ \t\r\n]*\[[ \t\r\n]*"EVENT"[ \t\r\n]*,').match
 _BROKEN: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -159,21 +157,6 @@ def decode_relay(text: bytes) -> RelayMessage:
         _at_least(name, parts, 1)
         return Challenge(_string(parts[0], "the challenge"))
     raise WireError("unsupported: unknown message type")
-
-
-def peek_id(text: bytes) -> bytes | None:
-    """The 64 hex characters of the id that an EVENT frame claims, found without parsing; None where there is none in plain sight.
-
-    A hint, to be used for one thing: to drop a frame whose id was *already verified and delivered* for its subscription, before the cost
-    of parsing and verifying it again. It proves nothing. A frame can claim the id of another event, so an id that was only peeked must
-    never be noted as seen. Dropping by it is safe: inside a JSON string a quotation mark is always escaped, so `"id":` can stand in a
-    frame only as a key, and a valid event has that key once; what carries it twice or deeper is refused by the check anyway. So for every
-    frame that `event.check_many` would accept, the answer is the event's own id, or None (a key or a value written with escapes).
-    """
-    if not _is_event(text):
-        return None
-    found = _event_id(text)
-    return found[1] if found else None
 
 
 def check_sub(sub: str) -> str:

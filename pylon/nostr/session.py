@@ -20,7 +20,7 @@ from pylon.nostr.authentication import Authentication, AuthPhase
 from pylon.nostr.bucket import Bucket
 from pylon.nostr.event import Signer, VerifiedEvent
 from pylon.nostr.filter import Filter
-from pylon.nostr.happening import Accepted, AuthFailed, EventArrived, Happening, Rejected, SubscriptionClosed
+from pylon.nostr.happening import Accepted, AuthFailed, EventsArrived, Happening, Rejected, SubscriptionClosed
 from pylon.nostr.message import Challenge, Close, Closed, Deliver, Eose, Notice, Ok, Req
 from pylon.nostr.outbox import MAX_OUTBOX, TOO_BIG, Outbox
 from pylon.nostr.said import FINAL, MAX_DROPPED, Outgoing, Phase, Request, Said, prefix, readable
@@ -173,17 +173,29 @@ class Session:
     def receive(self, texts: Iterable[bytes], now: int) -> None:
         """The relay said `texts`, whole messages in order. Garbage is counted, never raised."""
         self._heard = now
-        for text in texts:
-            if self.is_open and not self._fast_event(text):
-                try:
-                    self._received(messages.decode_relay(text), text)
-                except WireError:
-                    self.strike()
+        run: EventsArrived | None = None
+        for text in texts if self.is_open else ():
+            # An EVENT for one of our subscriptions in the usual spelling is not even parsed: the check refuses what is none.
+            sub = self._heads.get(text[: text.find(b'",', 10) + 2])
+            if sub is not None and text.endswith(b"}]"):
+                if run is None or run.sub != sub:
+                    run = EventsArrived(sub, [])
+                    self._told.append(run)
+                run.texts.append(text)
+                continue
+            run = None
+            try:
+                self._received(messages.decode_relay(text))
+            except WireError:
+                self.strike()
 
-    def _received(self, said: messages.RelayMessage, text: bytes) -> None:
+    def _received(self, said: messages.RelayMessage) -> None:
         match said:
             case Deliver(sub, raw):
-                self._event(sub, raw, text)
+                if sub in self._requests:
+                    self._told.append(EventsArrived(sub, [raw]))
+                elif sub not in self._dropped:
+                    raise WireError("invalid: an event for no subscription of ours")
             case Eose():
                 self._eose(said)
             case Ok():
@@ -196,22 +208,6 @@ class Session:
                 if not self._notices.take(self._heard):
                     raise WireError("rate-limited: too many notices")
                 self._told.append(Notice(readable(words)))
-
-    def _fast_event(self, text: bytes) -> bool:
-        """EVENT for one of our subscriptions in the usual spelling: cut, not parsed. What was cut badly is refused by the check."""
-        head = text[: text.find(b'",', 10) + 2]
-        sub = self._heads.get(head)
-        if sub is None or not text.endswith(b"}]"):
-            return False
-        self._event(sub, text[len(head) : -1], text)
-        return True
-
-    def _event(self, sub: str, raw: bytes, text: bytes) -> None:
-        if sub in self._requests:
-            peeked = messages.peek_id(text)
-            self._told.append(EventArrived(sub, raw, None if peeked is None else peeked.decode()))
-        elif sub not in self._dropped:
-            raise WireError("invalid: an event for no subscription of ours")
 
     def _eose(self, said: Eose) -> None:
         request = self._requests.get(said.sub)

@@ -11,10 +11,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from pylon._native import DUPLICATE, Delivered, FilterIndex, Seen
+from pylon._native import DUPLICATE, Delivered, FilterIndex, Seen, peek_id
 from pylon.ingest import Checked, Ingest
 from pylon.nostr.event import VerifiedEvent, load
-from pylon.nostr.happening import EventArrived
+from pylon.nostr.happening import EventsArrived
 
 REMEMBERED: Final = 65_536
 """Deliveries that are remembered at least, of all subscriptions together: at most twice as many, some 6 MB."""
@@ -45,7 +45,7 @@ class _Box:
         self.scope = scope
 
 
-_Context = tuple[_Box, EventArrived, Source]
+_Context = tuple[_Box, Source]
 
 
 class Inbox:
@@ -74,13 +74,14 @@ class Inbox:
 
     def repeated(self, ids: bytes, url: str) -> None:
         """A listener dropped further copies of delivered events (32 bytes each)."""
-        for at in range(0, len(ids), 32):
-            self._repeat(ids[at : at + 32].hex(), url)
+        if self._on_repeat is not None:
+            for at in range(0, len(ids), 32):
+                self._on_repeat(ids[at : at + 32].hex(), url)
 
-    def arrived(self, arrival: EventArrived, wanted: FilterIndex, source: Source) -> None:
-        """`source`, which was asked for `wanted`, sent an event."""
+    def arrived(self, arrival: EventsArrived, wanted: FilterIndex, source: Source) -> None:
+        """`source`, which was asked for `wanted`, sent events."""
         box = self._boxes.get(arrival.sub)
-        if box is not None and not self._ingest.put(arrival.raw, (box, arrival, source), scope=box.scope, wanted=wanted):
+        if box is not None and not self._ingest.put(arrival.texts, (box, source), scope=box.scope, wanted=wanted):
             self._stopped.add(source)
             source.pause_reading()
 
@@ -92,26 +93,25 @@ class Inbox:
         """Deliver what has arrived; nothing may arrive afterwards."""
         await self._ingest.aclose()
 
-    def _checked(self, batch: list[tuple[_Context, Checked]]) -> None:
-        for (box, arrival, source), checked in batch:
-            if checked == DUPLICATE:
-                # The id in plain sight is the event's own, as the check has shown.
-                self._repeat(arrival.id or load(arrival.raw).id, source.url)
-            elif isinstance(checked, int):
-                source.strike()
+    def _checked(self, batch: list[tuple[_Context, bytes, Checked]]) -> None:
+        for (box, source), text, checked in batch:
+            if isinstance(checked, int):
+                if checked != DUPLICATE:
+                    source.strike()
+                elif self._on_repeat is not None:
+                    # The id in plain sight is the event's own, as the check has shown.
+                    self._on_repeat(peek_id(text) or load(text).id, source.url)
             elif self._boxes.get(box.sub) is box:
-                self.delivered.add(box.scope, checked.id)
-                self._tell(box.sub, checked, source.url)
+                if self.delivered.add(box.scope, checked.id):
+                    self._tell(box.sub, checked, source.url)
+                elif self._on_repeat is not None:  # so long ago that `seen` has forgotten it
+                    self._on_repeat(checked.id, source.url)
 
     def _tell(self, sub: str, event: VerifiedEvent, url: str) -> None:
         try:
             self._on_event(sub, event, url)
         except Exception as error:  # the receiver's fault: reported, and the other events of the batch still arrive
             asyncio.get_running_loop().call_exception_handler({"message": "the receiver of an event failed", "exception": error})
-
-    def _repeat(self, event_id: str, url: str) -> None:
-        if self._on_repeat is not None:
-            self._on_repeat(event_id, url)
 
     def _room(self) -> None:
         stopped, self._stopped = self._stopped, set()

@@ -17,7 +17,7 @@ import msgspec
 from pylon.errors import UsageError
 from pylon.nostr.event import Signer, VerifiedEvent
 from pylon.nostr.filter import Filter
-from pylon.nostr.happening import Accepted, EventArrived, EventsRepeated, Happening, Rejected
+from pylon.nostr.happening import Accepted, EventsArrived, EventsRepeated, Happening, Rejected
 from pylon.nostr.message import Eose, Notice
 from pylon.nostr.relay_url import normalize_url
 from pylon.nostr.session import Session
@@ -224,7 +224,7 @@ class Pool:
     def happened(self, link: Link, happening: Happening, /) -> None:
         """A relay said something that matters."""
         match happening:
-            case EventArrived():
+            case EventsArrived():
                 if (wanted := link.session.wanted(happening.sub)) is not None:
                     self._inbox.arrived(happening, wanted, link)
             case EventsRepeated(ids):

@@ -15,12 +15,12 @@ from pylon.nostr.happening import (
     Accepted,
     Authenticated,
     AuthFailed,
-    EventArrived,
+    EventsArrived,
     Happening,
     Rejected,
     SubscriptionClosed,
 )
-from pylon.nostr.message import Eose, Notice
+from pylon.nostr.message import Eose, Notice, deliver, deliver_head
 from pylon.nostr.nip42 import check_auth
 from pylon.nostr.outbox import MAX_OUTBOX
 from pylon.nostr.said import MAX_REASON, OVERLAP
@@ -111,15 +111,30 @@ def test_eose_with_two_or_three_elements(extra: list[object]) -> None:
     assert talk.session.live("s")
 
 
-def test_event_arrives_in_order_with_its_peeked_id() -> None:
-    """EVENT is passed on as bytes, unchecked, before the EOSE that follows it."""
+def test_events_arrive_in_order() -> None:
+    """EVENT is passed on as bytes, unchecked, before the EOSE that follows it: as the whole message, or alone where it is oddly spelled."""
     talk = Talk()
     talk.session.subscribe("s", [NOTES])
     talk.said()
     raw = encode(note("hello"))
-    talk.hear(b'["EVENT","s",' + raw + b"]", b' [ "EVENT" , "s" , ' + raw + b' ] ', ["EOSE", "s"])
-    arrived = EventArrived("s", raw, note("hello").id)
-    assert talk.learned() == [arrived, arrived, Eose("s")]
+    odd = b' [ "EVENT" , "s" , ' + raw + b" ] "
+    talk.hear(deliver(deliver_head("s"), raw), odd, b'["EVENT","s",' + raw + b',"more"]', ["EOSE", "s"])
+    alone = EventsArrived("s", [raw])
+    assert talk.learned() == [EventsArrived("s", [deliver(deliver_head("s"), raw)]), alone, alone, Eose("s")]
+
+
+def test_events_of_one_subscription_arrive_together() -> None:
+    """What follows each other for one subscription is told at once; anything between ends the run, and a later read begins a new one."""
+    talk = Talk()
+    one, two = (deliver(deliver_head(sub), encode(note("hello"))) for sub in ("one", "two"))
+    for sub in ("one", "two"):
+        talk.session.subscribe(sub, [NOTES])
+    talk.said()
+    talk.hear(one, one, two, one, ["NOTICE", "x"], one)
+    runs = [EventsArrived("one", [one, one]), EventsArrived("two", [two]), EventsArrived("one", [one]), Notice("x")]
+    assert talk.learned() == [*runs, EventsArrived("one", [one])]
+    talk.hear(one)
+    assert talk.learned() == [EventsArrived("one", [one])]
 
 
 @pytest.mark.parametrize(

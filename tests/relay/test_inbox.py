@@ -9,8 +9,9 @@ import pytest
 from pylon._native import FilterIndex
 from pylon.nostr.event import Event, VerifiedEvent
 from pylon.nostr.filter import Filter
-from pylon.nostr.happening import EventArrived
+from pylon.nostr.happening import EventsArrived
 from pylon.nostr.message import deliver, deliver_head
+from pylon.relay import inbox
 from pylon.relay.inbox import Inbox
 from tests.forge import encode, forged
 from tests.relay.relays import note
@@ -53,7 +54,7 @@ class Hall:
 
     def arrive(self, event: Event, place: Place, *, peeked: bool = True, sub: str = "s") -> None:
         """A relay sends an event."""
-        self.inbox.arrived(EventArrived(sub, encode(event), event.id if peeked else None), NOTES, place)
+        self.inbox.arrived(EventsArrived(sub, [encode(event)]), NOTES, place)
 
 
 @pytest.mark.parametrize("count", [1, 10])
@@ -126,6 +127,19 @@ async def test_what_was_delivered_is_known_to_the_listeners() -> None:
     assert hall.inbox.delivered.repeats(frame)
 
 
+async def test_what_the_check_has_forgotten_is_not_delivered_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check remembers less than the listeners do; a copy that they let through for its spelling is a repetition all the same."""
+    monkeypatch.setattr(inbox, "IN_FLIGHT", 1)
+    hall = Hall()
+    place = Place("one")
+    for text in ("first", "second", "third", "first"):
+        hall.arrive(note(text), place)
+    await hall.inbox.aclose()
+    assert [content for _, content, _ in hall.events] == ["first", "second", "third"]
+    assert hall.repeats == [(note("first").id, "one")]
+    assert place.strikes == 0
+
+
 async def test_unsubscribed_while_it_is_verified() -> None:
     """What was verified too late is not delivered, not even to a new subscription of the same name."""
     hall = Hall()
@@ -150,7 +164,7 @@ async def test_what_is_no_event_that_was_asked_for(raw: bytes) -> None:
     """It is an offence of the relay."""
     hall = Hall()
     place = Place("one")
-    hall.inbox.arrived(EventArrived("s", raw, None), NOTES, place)
+    hall.inbox.arrived(EventsArrived("s", [raw]), NOTES, place)
     await hall.inbox.aclose()
     assert place.strikes == 1
     assert hall.events == []
@@ -164,7 +178,7 @@ async def test_back_pressure() -> None:
     raw = encode(event)
     sent = 0
     while not place.paused and sent < 200:
-        hall.inbox.arrived(EventArrived("s", raw.replace(event.id.encode(), f"{sent:064x}".encode()), None), NOTES, place)
+        hall.inbox.arrived(EventsArrived("s", [raw.replace(event.id.encode(), f"{sent:064x}".encode())]), NOTES, place)
         sent += 1
     assert sent * len(raw) < 20_000_000
     await hall.inbox.aclose()
