@@ -177,10 +177,14 @@ def test_any_event_in_any_spelling(content: str, tags: list[list[str]], kind: in
         loose(json.dumps(values, separators=(",", ":"))).encode(),
         json.dumps(dict(reversed(values.items())), separators=(" ,", " : ")).encode(),
     ]
-    assert codes(*spellings) == [OK] * len(spellings)
+    frames = [b'["EVENT","' + content.encode().hex().encode() + b'" , ' + spelling + b"]" for spelling in spellings]
+    assert codes(*spellings, *frames) == [OK] * 2 * len(spellings)
 
 
-BASES = [RAW, json.dumps(event('a"\\/\n☕', [["e", "\u2028"], [], ["t", "x" * 40]])).encode(), orjson.dumps(event("🦊" * 20, []))]
+BASES = [
+    RAW, b'["EVENT","sub",' + orjson.dumps(GOOD) + b"]", json.dumps(event('a"\\/\n☕', [["e", "\u2028"], [], ["t", "x" * 40]])).encode(),
+    orjson.dumps(event("🦊" * 20, [])),
+]
 
 
 CHANGES = st.lists(st.tuples(st.integers(0, 10_000), st.sampled_from(["set", "insert", "delete"]), st.binary(max_size=3)), max_size=4)
