@@ -126,6 +126,7 @@ def test_deep_and_long_texts() -> None:
     ]
     read = [
         raw.replace(tags, "[" + "[]," * MANY + "[]]"), raw.replace(tags, "[[" + '"",' * MANY + '""]]'),
-        raw.replace(tags, "[" + " " * MANY + "]"), raw.replace(content, '"content":"' + "\\\\" * MANY + '"'), raw.replace(content, '"content":"' + "\\/" * MANY + '"'),
+        raw.replace(tags, "[" + " " * MANY + "]"), raw.replace(content, '"content":"' + "\\\\" * MANY + '"'),
+        raw.replace(content, '"content":"' + "\\/" * MANY + '"'),
     ]
     assert codes(*(text.encode() for text in [*refused, *read])) == [SYNTAX] * len(refused) + [BAD_ID] * len(read)
