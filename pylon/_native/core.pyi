@@ -230,10 +230,11 @@ def unseal(key: bytes, nonce: bytes, ciphertext: bytes, aad: bytes, /) -> bytes:
 def chunk_spans(text: Buffer, max_bytes: int, /) -> list[tuple[int, int]]:
     """Spans (start, end) in bytes that follow each other without a gap, none longer than `max_bytes`. ValueError below 64.
 
-    Each ends at the best boundary in the window before its bound (the last half, never more than 4096 bytes), the last of the best: before
-    a heading (`#` to `######`; of several in a row, before the first), after an empty line (one before something at column 0 first), before
-    a fence that names a language or a line that begins a definition at column 0, after a line, after a sentence, after a space; else
-    before the grapheme that does not fit any more (UAX #29), and inside a grapheme only if it is longer than `max_bytes`. Linear.
+    Each ends at the best boundary in the window before its bound (a quarter of it: 256 bytes at least, or half of a small bound, and 2048
+    at most), the last of the best: before a heading (`#` to `######`; of several in a row, the first), after an empty line (one before
+    something at column 0 first), before a fence that names a language or a line that begins a definition at column 0, after a line, after
+    a sentence, after a space; else before the grapheme that does not fit any more (UAX #29), and inside one only if it is longer than
+    `max_bytes`. Linear.
 
     Any buffer in one piece is read in place: of a mapped file, only the windows are. A read-only one is read without the GIL. Bytes that
     are no UTF-8 are no error: each is a character of its own."""

@@ -9,7 +9,7 @@ import regex
 from typing_extensions import Buffer
 
 MIN_BYTES: Final = 64
-WINDOW: Final = 4096
+WINDOW: Final = (256, 2048)
 LINE: Final = 256
 DEFINITIONS: Final = (
     b"def ", b"class ", b"async ", b"fn ", b"pub ", b"pub(", b"impl ", b"impl<", b"func ", b"function ", b"struct ", b"enum ", b"trait ",
@@ -58,7 +58,7 @@ def _bytes(text: Buffer) -> bytes:
 def _cut(text: bytes, start: int, most: int) -> int:
     """Where the span from `start` on ends: the best boundary in the window, the last of the best."""
     high = start + most
-    low = high - min(most // 2, WINDOW)
+    low = high - min(most // 2, max(WINDOW[0], min(most // 4, WINDOW[1])))
     lines = list(_ends(text, b"\n", low, high))
     empty = [end for end in (_blank(text, line) for line in lines) if 0 < end <= high]
     boundaries: tuple[Iterator[int], ...] = (

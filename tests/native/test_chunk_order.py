@@ -21,6 +21,11 @@ KINDS = {
 """What stands before the cut and behind it, the best first; a definition is as good as a fence."""
 
 
+def window(most: int) -> int:
+    """In how many bytes before the bound a boundary is looked for."""
+    return min(most // 2, max(256, min(most // 4, 2048)))
+
+
 def first(text: str, most: int = 64) -> str:
     """The first span of native code and the twin."""
     raw = text.encode()
@@ -38,7 +43,7 @@ def test_the_better_kind_is_taken_wherever_it_stands(better: str, worse: str, mo
     if order.index(better) > order.index(worse) or {better, worse} == {"definition", "fence"}:
         return
     (before, after), (low, behind) = KINDS[better], KINDS[worse]
-    far, near = most - min(most // 2, 4096) + 24, most - 14
+    far, near = most - window(most) + 24, most - 14
     text = "x" * (far - len(before)) + before + after
     expected = len(text) - len(after)
     text += "y" * (near - len(text) - len(low)) + low
@@ -46,12 +51,12 @@ def test_the_better_kind_is_taken_wherever_it_stands(better: str, worse: str, mo
     assert len(first(text + behind + "z" * most, most)) == expected
 
 
-@pytest.mark.parametrize("most", [64, 100, 8191, 8192, 40960])
+@pytest.mark.parametrize("most", [64, 100, 511, 1024, 1030, 8191, 8192, 40960])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_edges_of_the_window(kind: str, most: int) -> None:
-    """What makes a boundary is looked for from half the bound (4096 bytes before it at most) up to the bound, and no further."""
+    """What makes a boundary is looked for from the window's begin up to the bound, and no further."""
     before, after = KINDS[kind]
-    low = most - min(most // 2, 4096)
+    low = most - window(most)
 
     def cut(at: int) -> int:
         return len(first("x" * (at - len(before)) + before + after + "y" * (2 * most - at), most))

@@ -46,9 +46,9 @@ fn pairs<'py>(py: Python<'py>, ends: &[usize]) -> PyResult<Bound<'py, PyList>> {
     // filled within their lengths; each slot gets a reference of its own.
     unsafe {
         let list = Bound::from_owned_ptr_or_err(py, ffi::PyList_New(ends.len().cast_signed()))?;
-        let mut start = Bound::from_owned_ptr_or_err(py, ffi::PyLong_FromSize_t(0))?;
+        let mut start = Bound::from_owned_ptr_or_err(py, ffi::PyLong_FromSsize_t(0))?;
         for (number, &end) in ends.iter().enumerate() {
-            let end = Bound::from_owned_ptr_or_err(py, ffi::PyLong_FromSize_t(end))?;
+            let end = Bound::from_owned_ptr_or_err(py, ffi::PyLong_FromSsize_t(end.cast_signed()))?;
             let pair = Bound::from_owned_ptr_or_err(py, ffi::PyTuple_New(2))?;
             ffi::PyTuple_SET_ITEM(pair.as_ptr(), 0, start.into_ptr());
             ffi::PyTuple_SET_ITEM(pair.as_ptr(), 1, end.clone().into_ptr());

@@ -1,4 +1,6 @@
-//! What a place in a text is, seen from there: the natural boundaries, each known by the few bytes around it.
+//! The kinds of natural boundaries, each known by the few bytes around it.
+
+use super::lanes::Lanes;
 
 /// What a line at column 0 begins with where a definition begins, in the languages most source code is written in.
 const DEFINITIONS: [&[u8]; 26] = [
@@ -49,9 +51,129 @@ const FENCE: usize = 16;
 /// How far back the start of the line before a heading is looked for.
 const LINE: usize = 256;
 
+/// A kind of boundary: marks that are found many bytes at a time, and which of them make a cut.
+pub(super) trait Kind {
+    /// The bytes where such a boundary may be; `next` and `third` are the bytes one and two places further on.
+    fn marks<L: Lanes>(bytes: L, next: L, third: L) -> L;
+
+    /// The cut of the mark at `at`, if it makes one.
+    fn cut(text: &[u8], at: usize) -> Option<usize>;
+}
+
+/// Before a heading.
+pub(super) struct Heading;
+
+impl Kind for Heading {
+    #[inline(always)]
+    fn marks<L: Lanes>(bytes: L, next: L, _: L) -> L {
+        bytes.equal(b'\n').and(next.equal(b'#'))
+    }
+
+    #[inline(always)]
+    fn cut(text: &[u8], at: usize) -> Option<usize> {
+        heading(text, at + 1).then_some(at + 1)
+    }
+}
+
+/// Behind an empty line, before something at column 0.
+pub(super) struct Outermost;
+
+impl Kind for Outermost {
+    #[inline(always)]
+    fn marks<L: Lanes>(bytes: L, next: L, third: L) -> L {
+        // Most of what does not stand at column 0 is indented by spaces.
+        let empty = next.equal(b'\n').but(third.equal(b' ')).or(next.equal(b'\r'));
+        bytes.equal(b'\n').and(empty)
+    }
+
+    #[inline(always)]
+    fn cut(text: &[u8], at: usize) -> Option<usize> {
+        empty(text, at).filter(|&cut| outermost(text, cut))
+    }
+}
+
+/// Behind any empty line.
+pub(super) struct Empty;
+
+impl Kind for Empty {
+    #[inline(always)]
+    fn marks<L: Lanes>(bytes: L, next: L, _: L) -> L {
+        bytes.equal(b'\n').and(next.equal(b'\n').or(next.equal(b'\r')))
+    }
+
+    #[inline(always)]
+    fn cut(text: &[u8], at: usize) -> Option<usize> {
+        empty(text, at)
+    }
+}
+
+/// Before a definition, or a fenced block of code.
+pub(super) struct Opening;
+
+impl Kind for Opening {
+    #[inline(always)]
+    fn marks<L: Lanes>(bytes: L, next: L, _: L) -> L {
+        // A small letter, `` ` `` or `~`.
+        bytes.equal(b'\n').and(next.masked(0xe0).equal(0x60))
+    }
+
+    #[inline(always)]
+    fn cut(text: &[u8], at: usize) -> Option<usize> {
+        opening(text, at + 1).then_some(at + 1)
+    }
+}
+
+/// Behind any line.
+pub(super) struct Line;
+
+impl Kind for Line {
+    #[inline(always)]
+    fn marks<L: Lanes>(bytes: L, _: L, _: L) -> L {
+        bytes.equal(b'\n')
+    }
+
+    #[inline(always)]
+    fn cut(_: &[u8], at: usize) -> Option<usize> {
+        Some(at + 1)
+    }
+}
+
+/// Behind the space after a sentence, or behind a full stop of Chinese or Japanese (`。`, `！`, `？`), which no space follows.
+pub(super) struct Sentence;
+
+impl Kind for Sentence {
+    #[inline(always)]
+    fn marks<L: Lanes>(bytes: L, next: L, third: L) -> L {
+        let signs = bytes.equal(b'.').or(bytes.equal(b'!')).or(bytes.equal(b'?'));
+        let full = bytes.equal(0xe3).and(next.equal(0x80)).and(third.equal(0x82));
+        let wide = bytes.equal(0xef).and(next.equal(0xbc)).and(third.equal(0x81).or(third.equal(0x9f)));
+        signs.and(next.equal(b' ')).or(full).or(wide)
+    }
+
+    #[inline(always)]
+    fn cut(text: &[u8], at: usize) -> Option<usize> {
+        Some(at + if text[at] < 128 { 2 } else { 3 })
+    }
+}
+
+/// Behind a space, a tab or a carriage return.
+pub(super) struct Space;
+
+impl Kind for Space {
+    #[inline(always)]
+    fn marks<L: Lanes>(bytes: L, _: L, _: L) -> L {
+        bytes.equal(b' ').or(bytes.equal(b'\t')).or(bytes.equal(b'\r'))
+    }
+
+    #[inline(always)]
+    fn cut(_: &[u8], at: usize) -> Option<usize> {
+        Some(at + 1)
+    }
+}
+
 /// Whether the line that begins at `at` is a heading of Markdown (ATX), and the first line of its kind: of the lines of a
 /// comment in a script, which look the same, only the first counts.
-pub(super) fn heading(text: &[u8], at: usize) -> bool {
+fn heading(text: &[u8], at: usize) -> bool {
     let line = &text[at..text.len().min(at + 7)];
     let level = line.iter().take_while(|&&byte| byte == b'#').count();
     if !(1..7).contains(&level) || !matches!(line.get(level), Some(b' ' | b'\t')) {
@@ -63,7 +185,7 @@ pub(super) fn heading(text: &[u8], at: usize) -> bool {
 }
 
 /// Where the empty line ends that follows the line end at `line`, if one does.
-pub(super) fn blank(text: &[u8], line: usize) -> Option<usize> {
+fn empty(text: &[u8], line: usize) -> Option<usize> {
     match text.get(line + 1) {
         Some(b'\n') => Some(line + 2),
         Some(b'\r') if text.get(line + 2) == Some(&b'\n') => Some(line + 3),
@@ -72,13 +194,13 @@ pub(super) fn blank(text: &[u8], line: usize) -> Option<usize> {
 }
 
 /// Whether something begins at column 0: a paragraph of prose, or a definition at the top level of source code.
-pub(super) fn outermost(text: &[u8], at: usize) -> bool {
-    !matches!(text[at], b' ' | b'\t' | b'\r' | b'\n' | b'}' | b')' | b']')
+fn outermost(text: &[u8], at: usize) -> bool {
+    !matches!(text.get(at), None | Some(b' ' | b'\t' | b'\r' | b'\n' | b'}' | b')' | b']'))
 }
 
 /// Whether the line that begins at `at` begins a definition, or a fenced block of code whose language is named: a bare fence
 /// may as well be the end of one.
-pub(super) fn block(text: &[u8], at: usize) -> bool {
+fn opening(text: &[u8], at: usize) -> bool {
     let line = &text[at..];
     FIRST[usize::from(line[0])] && (fence(line) || DEFINITIONS.iter().any(|word| line.starts_with(word)))
 }
@@ -88,10 +210,4 @@ fn fence(line: &[u8]) -> bool {
     matches!(line[0], b'`' | b'~')
         && ticks >= 3
         && line.get(ticks).is_some_and(|&next| next != line[0] && !next.is_ascii_whitespace())
-}
-
-/// Where the sentence ends whose last sign is at `at`: after the space that follows it, or after the full stop of Chinese or
-/// Japanese, which no space follows.
-pub(super) fn sentence(text: &[u8], at: usize) -> usize {
-    at + if text[at] < 128 { 2 } else { 3 }
 }

@@ -49,14 +49,17 @@ fn alone(character: char) -> bool {
 }
 
 /// Whether a grapheme begins at `at`, for one who sees the text from `start` (`start < at < text.len()`).
+#[inline(always)]
 pub(super) fn starts(text: &[u8], start: usize, at: usize) -> bool {
     let (before, after) = (text[at - 1], text[at]);
-    if before < 128 && after < 128 {
+    if before == b'\n' || before < 128 && after < 128 {
         return !(before == b'\r' && after == b'\n');
     }
-    if begin(text, at) != at {
-        return false;
-    }
+    begin(text, at) == at && apart(text, start, at)
+}
+
+/// Whether the character at `at` begins a grapheme.
+fn apart(text: &[u8], start: usize, at: usize) -> bool {
     let first = begin(text, at - 1).max(start);
     let (Some(before), Some(after)) = (character(text, first), character(text, at)) else {
         return true; // what is no UTF-8 stands alone

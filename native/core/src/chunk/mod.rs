@@ -4,26 +4,31 @@
 //! character, in a grapheme cluster (but in one longer than the bound, between its characters), or in a CRLF. Only windows are
 //! read, so a file that is mapped is cut without reading it whole; bytes that are no UTF-8 are characters of their own.
 
-mod block;
 mod boundary;
 mod grapheme;
+mod lanes;
 mod window;
 
 use crate::error::Error;
-use block::{Block, Portable};
+use lanes::Lanes;
 use window::Window;
 
 /// The smallest bound: room for every grapheme that people write.
 pub const MIN_BYTES: usize = 64;
 
-/// The bytes before the bound in which a natural boundary is looked for, if half the bound is not less.
-pub const WINDOW: usize = 4096;
+/// In how many bytes before the bound a natural boundary is looked for: a quarter of it, but `LEAST` at least (half of a small
+/// bound) and `MOST` at most, so that a large span costs no more than a small one and yet can end at a heading.
+fn window(max_bytes: usize) -> usize {
+    const LEAST: usize = 256;
+    const MOST: usize = 2048;
+    (max_bytes / 4).clamp(LEAST, MOST).min(max_bytes / 2)
+}
 
 /// Where to cut `text` so that no span has more than `max_bytes`: the end of each span, the last being the end of the text.
 ///
 /// The best boundary in the window before the bound is taken, the last of the best: a heading, an empty line (one before
 /// something at column 0 first), the start of a block of code or of a definition at column 0, a line end, a sentence end, a
-/// space, a grapheme. The window is the last half of the bound, and never more than `WINDOW`.
+/// space, a grapheme. The window is a quarter of the bound: 256 bytes at least (half of a small bound), and 2048 at most.
 ///
 /// # Errors
 /// `Error::Text` where `max_bytes` is less than `MIN_BYTES`.
@@ -32,45 +37,20 @@ pub fn ends(text: &[u8], max_bytes: usize) -> Result<Vec<usize>, Error> {
         return Err(Error::Text("a span has 64 bytes at least and 2^63-1 at most"));
     }
     #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("bmi2") && is_x86_feature_detected!("lzcnt")
-        {
-            // SAFETY: the processor has what it needs.
-            return Ok(unsafe { ends_avx512(text, max_bytes) });
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi2") && is_x86_feature_detected!("lzcnt") {
-            // SAFETY: the processor has what it needs.
-            return Ok(unsafe { ends_avx2(text, max_bytes) });
-        }
+    if lanes::Avx2::here() {
+        return Ok(ends_by::<lanes::Avx2>(text, max_bytes));
     }
-    Ok(ends_by::<Portable>(text, max_bytes))
-}
-
-/// # Safety
-/// The processor has AVX-512 BW, BMI2 and LZCNT.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512bw,bmi2,lzcnt")]
-unsafe fn ends_avx512(text: &[u8], max_bytes: usize) -> Vec<usize> {
-    ends_by::<block::Avx512>(text, max_bytes)
-}
-
-/// # Safety
-/// The processor has AVX2, BMI2 and LZCNT.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,bmi2,lzcnt")]
-unsafe fn ends_avx2(text: &[u8], max_bytes: usize) -> Vec<usize> {
-    ends_by::<block::Avx2>(text, max_bytes)
+    Ok(ends_by::<u64>(text, max_bytes))
 }
 
 /// Two spans that follow each other cover `max_bytes` nearly and cost that much at most, so the whole is linear whatever the
 /// text: a span is short only where the next grapheme fills the bound.
-#[inline(always)]
-fn ends_by<B: Block>(text: &[u8], max_bytes: usize) -> Vec<usize> {
-    let mut ends = Vec::with_capacity(text.len() / max_bytes + 1);
+fn ends_by<L: Lanes>(text: &[u8], max_bytes: usize) -> Vec<usize> {
+    let mut ends = Vec::with_capacity(text.len() / (max_bytes - window(max_bytes)) + 2);
     let mut start = 0;
     while text.len() - start > max_bytes {
         let high = start + max_bytes;
-        start = Window { text, start, low: high - WINDOW.min(max_bytes / 2), high }.cut::<B>();
+        start = Window { text, start, low: high - window(max_bytes), high }.cut::<L>();
         ends.push(start);
     }
     if start < text.len() {
@@ -138,16 +118,7 @@ mod tests {
     fn every_processor_cuts_the_same() {
         for text in texts() {
             for max_bytes in [64, 65, 127, 128, 200, 1000, 9000] {
-                let portable = ends_by::<Portable>(&text, max_bytes);
-                assert_eq!(ends(&text, max_bytes), Ok(portable.clone()));
-                #[cfg(target_arch = "x86_64")]
-                if is_x86_feature_detected!("avx2")
-                    && is_x86_feature_detected!("bmi2")
-                    && is_x86_feature_detected!("lzcnt")
-                {
-                    // SAFETY: the processor has what it needs.
-                    assert_eq!(unsafe { ends_avx2(&text, max_bytes) }, portable);
-                }
+                assert_eq!(ends(&text, max_bytes), Ok(ends_by::<u64>(&text, max_bytes)));
             }
         }
     }
