@@ -40,6 +40,15 @@ def test_sign(against: Against) -> None:
     )
 
 
+def test_floor_of_sign(against: Against) -> None:
+    """What the operation itself costs: a loop in C that keeps its keypair and does nothing else."""
+    messages = [sha(f"to sign {number}") for number in range(128)]
+    against(
+        "floor: sign, in C with a kept keypair", partial(references.libsecp256k1_sign, SECRET, messages, AUX),
+        "coincurve sign_schnorr", lambda: [COINCURVE.sign_schnorr(message, AUX) for message in messages], units=(128, 128),
+    )
+
+
 def test_sign_and_check(against: Against) -> None:
     """The same, verified before it leaves."""
     against(

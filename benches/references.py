@@ -31,19 +31,7 @@ TEXT = WSMsgType.TEXT
 
 # --- libsecp256k1, as the crate secp256k1-sys vendors it ---------------------------------------------------------------------------
 
-LOOP = """
-#include <stddef.h>
-#include "include/secp256k1_schnorrsig.h"
-int verify_all(size_t n, const unsigned char *keys, const unsigned char *signatures, const unsigned char *messages) {
-    const NAME(context) *context = NAME(context_static);
-    NAME(xonly_pubkey) key;
-    for (size_t i = 0; i < n; i++)
-        if (!NAME(xonly_pubkey_parse)(context, &key, keys + 32 * i) ||
-            !NAME(schnorrsig_verify)(context, signatures + 64 * i, messages + 32 * i, 32, &key)) return 0;
-    return 1;
-}
-"""
-"""Verifies n signatures in one call. The crate gives every public name a prefix of its own, which `NAME` adds."""
+LOOPS = Path(__file__).with_suffix(".c")
 SETTINGS = ("ENABLE_MODULE_EXTRAKEYS=1", "ENABLE_MODULE_SCHNORRSIG=1", "ECMULT_WINDOW_SIZE=15", "COMB_BLOCKS=43", "COMB_TEETH=6")
 """The defaults of its own build."""
 
@@ -58,7 +46,7 @@ def vendored() -> Path:
 
 @cache
 def libsecp256k1() -> ctypes.CDLL:
-    """libsecp256k1 and LOOP, compiled with -O2, by gcc where it is installed, and on x86-64 with its assembly; kept below build/."""
+    """libsecp256k1 and references.c, compiled with -O2, by gcc where there is one, and on x86-64 with its assembly; kept below build/."""
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         raise RuntimeError("the benches compile libsecp256k1 and need a C compiler: neither gcc nor cc is on PATH")
@@ -71,14 +59,13 @@ def libsecp256k1() -> ctypes.CDLL:
     command = [compiler, "-O2", "-shared", "-fPIC", "-w", f"-I{source}", f"-I{source}/src", *(f"-D{define}" for define in defines)]
     command += [str(source / "src" / name) for name in ("secp256k1.c", "precomputed_ecmult.c", "precomputed_ecmult_gen.c")]
     about = subprocess.run([compiler, "--version"], check=True, capture_output=True, text=True).stdout
-    digest = hashlib.sha256("\0".join([about, LOOP, *command]).encode()).hexdigest()[:16]
+    digest = hashlib.sha256("\0".join([about, LOOPS.read_text("utf-8"), *command]).encode()).hexdigest()[:16]
     library = ROOT / "build" / f"libsecp256k1-{digest}.so"
     if not library.exists():
         library.parent.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-            loop, made = Path(folder) / "loop.c", Path(folder) / library.name
-            loop.write_text(LOOP)
-            subprocess.run([*command, str(loop), "-o", str(made)], check=True)
+            made = Path(folder) / library.name
+            subprocess.run([*command, str(LOOPS), "-o", str(made)], check=True)
             made.replace(library)
     return ctypes.CDLL(str(library))
 
@@ -86,6 +73,14 @@ def libsecp256k1() -> ctypes.CDLL:
 def libsecp256k1_verify(keys: bytes, signatures: bytes, messages: bytes) -> bool:
     """Whether all n signatures hold: n x 32, n x 64, n x 32 bytes; one call of C, which keeps nothing from one to the next."""
     return bool(libsecp256k1().verify_all(ctypes.c_size_t(len(keys) // 32), keys, signatures, messages))
+
+
+def libsecp256k1_sign(secret: bytes, messages: Sequence[bytes], aux: bytes) -> list[bytes]:
+    """The signatures of messages of 32 bytes; one call of C, which makes one keypair for all."""
+    made = ctypes.create_string_buffer(64 * len(messages))
+    if not libsecp256k1().sign_all(ctypes.c_size_t(len(messages)), secret, b"".join(messages), aux, made):
+        raise ValueError("no secret key")
+    return [made.raw[64 * number : 64 * number + 64] for number in range(len(messages))]
 
 
 def coincurve_verify(key: bytes, signature: bytes, message: bytes) -> bool:
