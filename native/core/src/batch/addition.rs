@@ -1,8 +1,8 @@
 //! Sums of pairs of points by their coordinates, many at a time: they share one inversion (Montgomery's trick), after which
 //! a sum costs five products and a square.
 
+use super::buckets::Handle;
 use super::field::Fe;
-use super::msm::Handle;
 use super::point::Affine;
 
 /// Two points of an arena, and where in it their sum goes: nowhere that another pair of the same call reads.

@@ -10,6 +10,7 @@
 //! one, at once: halving a batch again and again costs whoever is sent two bad signatures more than it saves.
 
 mod addition;
+mod buckets;
 mod field;
 mod inverse;
 #[cfg(target_arch = "x86_64")]

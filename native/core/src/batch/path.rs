@@ -1,11 +1,12 @@
 //! The code for this machine: in lanes of eight where it has AVX-512 IFMA, else the portable code.
 
 use super::addition::{self, Pair};
+use super::buckets::Buckets;
 use super::field::Fe;
 #[cfg(target_arch = "x86_64")]
 use super::lanes::Lanes;
 use super::lift;
-use super::point::Affine;
+use super::point::{Affine, Jacobian};
 
 /// Which code runs.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +50,15 @@ impl Path {
             Path::Portable => addition::add_pairs(arena, pairs),
             #[cfg(target_arch = "x86_64")]
             Path::Lanes(lanes) => lanes.add_pairs(arena, pairs),
+        }
+    }
+
+    /// See `Buckets::window_sums`.
+    pub(super) fn window_sums(self, buckets: &Buckets) -> Vec<Jacobian> {
+        match self {
+            Path::Portable => buckets.window_sums(),
+            #[cfg(target_arch = "x86_64")]
+            Path::Lanes(lanes) => lanes.window_sums(buckets).unwrap_or_else(|| buckets.window_sums()),
         }
     }
 }

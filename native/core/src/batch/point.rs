@@ -12,15 +12,15 @@ pub(super) struct Affine {
 
 /// A point as (x / z^2, y / z^3).
 #[derive(Clone, Copy, Debug)]
-struct Finite {
-    x: Fe,
-    y: Fe,
-    z: Fe,
+pub(super) struct Finite {
+    pub(super) x: Fe,
+    pub(super) y: Fe,
+    pub(super) z: Fe,
 }
 
 /// A sum of points.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Jacobian(Option<Finite>);
+pub(super) struct Jacobian(pub(super) Option<Finite>);
 
 /// A cube root of 1: (beta x, y) is lambda times (x, y).
 const BETA: Fe = Fe([0xC139_6C28_7195_01EE, 0x9CF0_4975_12F5_8995, 0x6E64_479E_AC34_34E9, 0x7AE9_6A2B_657C_0710]);
@@ -60,6 +60,10 @@ impl Jacobian {
     #[inline]
     pub(super) fn double(&self) -> Jacobian {
         Jacobian(self.0.map(|point| point.double()))
+    }
+
+    pub(super) fn negate(&self) -> Jacobian {
+        Jacobian(self.0.map(|point| Finite { y: point.y.negate(), ..point }))
     }
 
     /// The sum with a point given by its coordinates.

@@ -1,8 +1,8 @@
 //! Sums of pairs of points, as `addition` gives them, eight pairs at a time.
 
 use super::super::addition::Pair;
+use super::super::buckets::Handle;
 use super::super::field::Fe;
-use super::super::msm::Handle;
 use super::super::point::Affine;
 use super::field::{Fe8, Square, row, transpose, words};
 use std::arch::x86_64::{__m512i, _mm512_or_si512, _mm512_testn_epi64_mask};
@@ -43,7 +43,7 @@ pub(super) fn add_pairs(arena: &mut [Affine], pairs: &[Pair]) -> Vec<Pair> {
         for (group, staged) in pairs.chunks(8).zip(&staged).rev() {
             let slope = staged.dy.mul(&inverse.mul(&staged.product));
             inverse = inverse.mul(&staged.dx);
-            let x = slope.square().sub_both(&staged.ax, &staged.bx);
+            let x = slope.square().less([&staged.ax, &staged.bx]);
             let y = slope.mul(&staged.ax.sub(&x)).sub(&staged.ay);
             let sums = points(&x, &y);
             for (i, pair) in group.iter().enumerate().filter(|(i, _)| staged.special >> i & 1 == 0) {
@@ -70,7 +70,7 @@ fn stage(arena: &[Affine], group: &[Pair], product: Fe8) -> Staged {
 /// x, y and the lanes of the points at infinity.
 #[target_feature(enable = "avx512f,avx512ifma")]
 #[inline]
-fn coordinates(arena: &[Affine], handles: &[Handle; 8]) -> (Fe8, Fe8, u8) {
+pub(super) fn coordinates(arena: &[Affine], handles: &[Handle; 8]) -> (Fe8, Fe8, u8) {
     let rows: Square = std::array::from_fn(|i| {
         let Affine { x, y } = &arena[handles[i].index()];
         row([x.0[0], x.0[1], x.0[2], x.0[3], y.0[0], y.0[1], y.0[2], y.0[3]])

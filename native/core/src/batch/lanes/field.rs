@@ -138,14 +138,16 @@ impl Fe8 {
     #[target_feature(enable = "avx512f,avx512ifma")]
     #[inline]
     pub(super) fn sub(&self, other: &Fe8) -> Fe8 {
-        Fe8(std::array::from_fn(|i| _mm512_add_epi64(self.0[i], minus(other, i)))).carried()
+        self.less([other])
     }
 
-    /// `self - a - b`.
+    /// `self` less up to three others.
     #[target_feature(enable = "avx512f,avx512ifma")]
     #[inline]
-    pub(super) fn sub_both(&self, a: &Fe8, b: &Fe8) -> Fe8 {
-        let limb = |i| _mm512_add_epi64(self.0[i], _mm512_add_epi64(minus(a, i), minus(b, i)));
+    pub(super) fn less<const N: usize>(&self, others: [&Fe8; N]) -> Fe8 {
+        // 4p - x is not negative in any limb.
+        let minus = |x: &Fe8, limb: usize| _mm512_sub_epi64(all(4 * P[limb]), x.0[limb]);
+        let limb = |i| others.iter().fold(self.0[i], |limb, x| _mm512_add_epi64(limb, minus(x, i)));
         Fe8(std::array::from_fn(limb)).carried()
     }
 
@@ -179,13 +181,6 @@ impl Fe8 {
         }
         reduce(columns)
     }
-}
-
-/// A limb of 4p - x, which is not negative.
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn minus(x: &Fe8, limb: usize) -> __m512i {
-    _mm512_sub_epi64(all(4 * P[limb]), x.0[limb])
 }
 
 /// The limbs with their carries; the top one keeps its own.

@@ -1,12 +1,15 @@
-//! The two parts of a batch that take nearly all its time, eight at a time: square roots, and sums of pairs of points. For
+//! The three parts of a batch that take nearly all its time, eight at a time: square roots, sums of pairs of points, and
+//! the weighing of buckets. For
 //! x86-64 with AVX-512 IFMA; the portable code beside gives the same.
 
 mod addition;
 mod field;
+mod weighing;
 
 use super::addition::Pair;
+use super::buckets::Buckets;
 use super::field::{Fe, root_chain};
-use super::point::Affine;
+use super::point::{Affine, Jacobian};
 use field::{Fe8, Square, row, transpose, words};
 
 /// The proof that this machine has what the code of this module is compiled for.
@@ -29,6 +32,12 @@ impl Lanes {
         // SAFETY: `Lanes` exists only where the features were detected.
         let special = unsafe { addition::add_pairs(arena, pairs) };
         super::addition::add_pairs(arena, &special);
+    }
+
+    /// See `Buckets::window_sums`; None in the rare case that two sums on the way are equal or opposite.
+    pub(super) fn window_sums(self, buckets: &Buckets) -> Option<Vec<Jacobian>> {
+        // SAFETY: `Lanes` exists only where the features were detected.
+        unsafe { weighing::window_sums(buckets) }
     }
 }
 

@@ -1,8 +1,12 @@
 //! Eight lanes against the portable code, on numbers at the edges of words, limbs and p.
 
 use super::super::addition::{self, Pair};
-use super::super::msm::Handle;
+use super::super::buckets::Handle;
+use super::super::msm::Term;
+use super::super::path::Path;
+use super::weighing::OFFSET;
 use super::*;
+use sha2::{Digest, Sha256};
 
 const MAX: u64 = u64::MAX;
 const EDGES: [u64; 8] = [0, 1, (1 << 52) - 1, 1 << 52, MAX - ((1 << 32) + 977), MAX - ((1 << 32) + 976), MAX - 1, MAX];
@@ -66,6 +70,52 @@ fn agrees(lanes: Lanes, arena: &[Affine], pairs: &[Pair]) {
     let mut portable = arena.clone();
     addition::add_pairs(&mut portable, pairs);
     lanes.add_pairs(&mut arena, pairs);
-    let words = |points: &[Affine]| points.iter().map(|point| (point.x.normal(), point.y.normal())).collect::<Vec<_>>();
-    assert!(words(&arena) == words(&portable), "of {} pairs", pairs.len());
+    assert!(arena.iter().map(words).eq(portable.iter().map(words)), "of {} pairs", pairs.len());
+}
+
+fn words(point: &Affine) -> ([u64; 4], [u64; 4]) {
+    (point.x.normal(), point.y.normal())
+}
+
+/// Terms whose buckets are full, or mostly empty, in windows that fill the lanes and that do not.
+#[test]
+fn weighed_buckets_are_the_portable_ones() {
+    if let Some(lanes) = Lanes::detect() {
+        let mut point = Jacobian::INFINITY.add_affine(&Affine::G);
+        let terms: Vec<Term> = (0..200u128)
+            .map(|i| {
+                point = point.double().add_affine(&Affine::G);
+                Term { point: point.to_affine(), factor: (u128::MAX / 7).wrapping_mul(i * i + 1) >> (i % 120) }
+            })
+            .collect();
+        for width in 2..=9 {
+            for count in [0, 1, 3, 200] {
+                let buckets = Buckets::sorted(&terms[..count], width);
+                let sums = lanes.window_sums(&buckets).expect("no two points meet");
+                let affine = |sums: &[Jacobian]| sums.iter().map(|sum| words(&sum.to_affine())).collect::<Vec<_>>();
+                assert!(affine(&sums) == affine(&buckets.window_sums()), "{count} terms, windows of {width} bits");
+            }
+        }
+    }
+}
+
+/// A term that is the offset itself meets it: the portable code does the work.
+#[test]
+fn points_that_meet_are_left_to_the_portable_code() {
+    if let Some(lanes) = Lanes::detect() {
+        for negative in [false, true] {
+            let buckets = Buckets::sorted(&[Term { point: OFFSET.signed(negative), factor: 2 }], 2);
+            assert!(lanes.window_sums(&buckets).is_none());
+            let sums = Path::Lanes(lanes).window_sums(&buckets);
+            let twice = Jacobian::INFINITY.add_affine(&OFFSET.signed(negative)).double();
+            assert_eq!(words(&sums[0].to_affine()), words(&twice.to_affine()));
+        }
+    }
+}
+
+#[test]
+fn the_offset_is_what_it_says() {
+    let x = Sha256::digest(b"pylon/batch/offset/1").into();
+    let [point] = <[Option<Affine>; 1]>::try_from(Path::Portable.lift_all(&[x])).expect("one");
+    assert_eq!(words(&point.expect("on the curve")), words(&OFFSET));
 }
