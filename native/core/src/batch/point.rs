@@ -62,10 +62,6 @@ impl Jacobian {
         Jacobian(self.0.map(|point| point.double()))
     }
 
-    pub(super) fn negate(&self) -> Jacobian {
-        Jacobian(self.0.map(|point| Finite { y: point.y.negate(), ..point }))
-    }
-
     /// The sum with a point given by its coordinates.
     #[inline]
     pub(super) fn add_affine(&self, other: &Affine) -> Jacobian {

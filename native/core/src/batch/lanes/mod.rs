@@ -1,6 +1,5 @@
 //! The three parts of a batch that take nearly all its time, eight at a time: square roots, sums of pairs of points, and
-//! the weighing of buckets. For
-//! x86-64 with AVX-512 IFMA; the portable code beside gives the same.
+//! the weighing of buckets. For x86-64 with AVX-512 IFMA; the portable code gives the same.
 
 mod addition;
 mod field;

@@ -31,8 +31,9 @@ pub(super) fn window_sums(buckets: &Buckets) -> Option<Vec<Jacobian>> {
     // The running sum begins with one offset and is added once a digit; the weighted sum begins with two, so that the two
     // differ while the buckets are empty.
     let twice = offset.double();
+    let opposite = Jacobian::INFINITY.add_affine(&OFFSET.signed(true));
     let doublings = buckets.digits().trailing_zeros();
-    let correction = (0..doublings).fold(offset, |sum, _| sum.double()).add(&twice).negate();
+    let correction = (0..doublings).fold(opposite, |sum, _| sum.double()).add(&opposite.double());
     let mut sums = Vec::with_capacity(buckets.windows().next_multiple_of(8));
     for first in (0..buckets.windows()).step_by(8) {
         let weighted = weighted_sums(buckets, first, Jacobian8::splat(&offset)?, Jacobian8::splat(&twice)?)?;
