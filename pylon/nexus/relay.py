@@ -143,23 +143,23 @@ class Relay:
             self._recent[event.id] = None
             if len(self._recent) > RECENT:
                 del self._recent[next(iter(self._recent))]
-            self._deliver(Record(event))
+            self._deliver(event, Record(event))
         self._answer(peer, event.id, Verdict.DUPLICATE if duplicate else Verdict.STORED, None)
 
     def _keep(self, peer: Peer, event: VerifiedEvent) -> None:
         record = Record(event)
         if self._store.put(record, partial(self._answer, peer, event.id)) is Verdict.STORED:
-            self._deliver(record)
+            self._deliver(event, record)
 
     def _answer(self, peer: Peer, event_id: str, verdict: Verdict, error: OSError | None) -> None:
         accepted, text = ANSWERS[verdict] if error is None else (False, "error: the relay could not write the event to its disk")
         peer.say(encode(Ok(event_id, accepted, text)))
 
-    def _deliver(self, record: Record) -> None:
+    def _deliver(self, event: VerifiedEvent, record: Record) -> None:
         """Hand a new event to every subscription that wants it. One frame is made for all that have the same id."""
         readers = record.readers()
         frames: dict[bytes, bytes] = {}
-        for subscription in self._hub.match(record):
+        for subscription in self._hub.match(event):
             peer = subscription.owner
             if not peer.open or (readers is not None and readers.isdisjoint(peer.session.authenticated)):
                 continue
