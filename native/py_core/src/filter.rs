@@ -70,7 +70,8 @@ impl FilterIndex {
 
     #[pyo3(name = "match", signature = (event, /))]
     fn match_<'py>(&self, py: Python<'py>, event: &VerifiedEvent) -> PyResult<Bound<'py, PyList>> {
-        self.found(event, |keys| PyList::new(py, keys))
+        // As signed numbers, from which Python makes its integers in a shorter way. `number` lets no larger key in.
+        self.found(event, |keys| PyList::new(py, keys.iter().map(|key| key.cast_signed())))
     }
 
     #[pyo3(signature = (events, /))]
