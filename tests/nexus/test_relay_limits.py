@@ -235,7 +235,7 @@ async def test_a_scan_that_is_closed_gives_back_what_it_held(relay: Server, monk
             # All in one turn of the loop, past the sockets, so that it happens in this order.
             relay._relay.said(reader, [b'["REQ","all",{}]'])
             late = note()
-            relay._relay._deliver(Record(late))
+            relay._relay._deliver(late, Record(late))
             assert reader.held == len(encode(late))
             relay._relay.said(reader, [end])
             assert reader.held == 0
