@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benches import inputs, references
 from benches.abba import FEWEST, MOST, Ratio, Side, fitting, ratio, repeats
 from benches.table import HEAD, MORE, Row, judged, markdown, ordered, text
 from tests.law.source import ROOT
@@ -161,3 +162,22 @@ def test_the_tables_have_every_row() -> None:
     document = markdown(rows)
     assert "cores (load" in document.splitlines()[0]
     assert "| verify | C | 34.00 | 35.00 | 0.988 | 1.05 | 1.00 | goal |" in document
+
+
+def test_the_reference_in_c_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is none, the benches say what they miss."""
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(RuntimeError, match="need a C compiler: neither gcc nor cc is on PATH"):
+        references.libsecp256k1.__wrapped__()
+
+
+def test_the_reference_in_c_can_tell_right_from_wrong() -> None:
+    """It verifies every signature that it is given, and signs as we do."""
+    batch = inputs.signatures(3, 3)
+    assert references.libsecp256k1_verify(*batch)
+    for place in (0, 64, 128):
+        broken = bytearray(batch.signatures)
+        broken[place + 40] ^= 1
+        assert not references.libsecp256k1_verify(batch.keys, bytes(broken), batch.messages)
+    messages = [one[2] for one in batch.split()]
+    assert references.libsecp256k1_sign(inputs.SECRET, messages, inputs.AUX) == [inputs.ALICE.sign(one, inputs.AUX) for one in messages]
