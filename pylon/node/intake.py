@@ -38,6 +38,9 @@ SKEW = 60
 UNBOUNDED_LIFE = 600
 """Seconds that we give a request without an expiration, from when we hear of it."""
 REPEAT_SECONDS = 2.0
+"""Other relays bring the same event within moments; a customer who asks again comes later, and is heard as often."""
+MOST_RECENT = 4096
+"""Events whose coming is remembered, so that the copies of other relays cost no look into the ledger."""
 HELD_SECONDS = 15.0
 """How long an offer holds a place in the queue while it is not paid."""
 MOST_DELETED = 100
@@ -79,10 +82,12 @@ class Intake:
         """None: this node has no provider's role."""
         self._considered: dict[str, asyncio.Task[None]] = {}
         self._live: set[str] = set()
+        self._recent: dict[str, float] = {}
         self._closed = False
 
     def on_event(self, sub_id: str, event: VerifiedEvent, url: str) -> None:
         """The pool delivers an event, once."""
+        self._came(event.id)
         if sub_id == OFFERS:
             self._offers.take(event)
         elif event.kind == FEEDBACK:
@@ -101,7 +106,8 @@ class Intake:
 
     def on_repeat(self, event_id: str, url: str) -> None:
         """A verified event came again. For a request of a job that has its offer or answer: whoever sends it lacks that."""
-        if self._backends is not None and url in self._live:
+        if self._backends is not None and url in self._live and time.time() > self._recent.get(event_id, 0.0) + REPEAT_SECONDS:
+            self._came(event_id)
             self._repeat(event_id)
 
     def close(self) -> None:
@@ -116,9 +122,14 @@ class Intake:
 
     # The provider's side.
 
+    def _came(self, event_id: str) -> None:
+        self._recent.pop(event_id, None)
+        self._recent[event_id] = time.time()
+        if len(self._recent) > MOST_RECENT:
+            del self._recent[next(iter(self._recent))]
+
     def _repeat(self, event_id: str) -> None:
         job = self._node.ledger.provider_job(event_id)
-        # Other relays bring the same request within moments; a customer who asks again comes later.
         if job is not None and time.time() > job.created_at + REPEAT_SECONDS:
             self._node.apply(Role.PROVIDER, event_id, Repeated())
 

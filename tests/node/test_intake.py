@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -189,6 +190,31 @@ async def test_only_live_relays_ask_again(here: Node, seller: Intake, monkeypatc
     assert todo(here, Resend) == []
     seller.on_repeat(request.id, URL)
     assert len(todo(here, Resend)) == 1
+
+
+async def test_copies_within_moments_are_not_looked_up(here: Node, seller: Intake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The copies that other relays bring at the same time cost no look into the ledger, however many; of later ones, one a while does."""
+    asked: list[str] = []
+    monkeypatch.setattr(here.ledger, "provider_job", asked.append)
+    request = asks()
+    seller.on_event(JOBS, request, URL)
+    asked.clear()
+    for _ in range(100):
+        seller.on_repeat(request.id, URL)
+    assert asked == []
+    clock = time.time() + intake.REPEAT_SECONDS + 1
+    monkeypatch.setattr(time, "time", lambda: clock)
+    for _ in range(100):
+        seller.on_repeat(request.id, URL)
+    assert asked == [request.id]
+
+
+async def test_what_came_is_remembered_in_bounded_memory(seller: Intake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest goes first."""
+    monkeypatch.setattr(intake, "MOST_RECENT", 10)
+    for number in range(20):
+        seller.on_repeat(f"{number:064x}", URL)
+    assert [int(event_id, 16) for event_id in seller._recent] == list(range(10, 20))
 
 
 @pytest.mark.parametrize("make", [lambda: asks(others=(OTHER.pubkey_hex,)), lambda: asks(provider=OTHER)], ids=["clear", "encrypted"])
