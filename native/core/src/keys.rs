@@ -85,7 +85,8 @@ impl Signer {
     /// against attacks that provoke faults (BIP-340, "Default Signing").
     pub fn sign_checked(&self, message: &[u8], aux: &[u8; 32]) -> Result<[u8; 64], Error> {
         let signature = self.sign(message, aux);
-        if verify(self.pubkey(), signature, message) { Ok(signature) } else { Err(Error::SelfCheck) }
+        let key = self.keypair.x_only_public_key().0;
+        if verify_by(&key, signature, message) { Ok(signature) } else { Err(Error::SelfCheck) }
     }
 }
 
