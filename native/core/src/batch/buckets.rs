@@ -141,7 +141,7 @@ impl Buckets {
 }
 
 /// The number as digits from -2^(width-1) + 1 to 2^(width-1), the lowest first.
-fn signed_digits(number: u128, width: u32) -> impl Iterator<Item = i32> {
+pub(super) fn signed_digits(number: u128, width: u32) -> impl Iterator<Item = i32> {
     let (mut rest, mut carry) = (number, 0);
     (0..windows(width)).map(move |_| {
         let digit = (rest & ((1 << width) - 1)) as i32 + carry;

@@ -6,8 +6,10 @@
 //!   sum(a s) G - sum(a R) - sum over the keys P of (sum(a e) P) = 0.
 //!
 //! Equal keys are one term. G and the keys have factors of 256 bits, which the curve's endomorphism cuts in two of 128
-//! (`Scalar::split`). If one signature is wrong, the sum is 0 with probability 2^-128. Then the members are checked one by
-//! one, at once: halving a batch again and again costs whoever is sent two bad signatures more than it saves.
+//! (`Scalar::split`). If one signature is wrong, the sum is 0 with probability 2^-128. Then each member is checked by
+//! itself, at once: halving a batch again and again costs whoever is sent two bad signatures more than it saves.
+//!
+//! `path` chooses between portable code and `lanes`, AVX-512 code for eight numbers at a time.
 
 mod addition;
 mod buckets;
@@ -43,8 +45,6 @@ pub struct Item {
     pub message: [u8; 32],
 }
 
-/// Fewer are checked one by one.
-const FEW: usize = 4;
 /// More are cut up: one bad member costs its own part only, and the points stay in the cache.
 const MANY: usize = 1536;
 
@@ -80,11 +80,15 @@ fn verify_one(item: &Item) -> bool {
 }
 
 fn verify_part(path: Path, items: &[Item], seed: &[u8; 32]) -> Vec<bool> {
-    if items.len() < FEW {
+    if items.len() < path.worth_while() {
         return items.iter().map(verify_one).collect();
     }
     let batch = Batch::read(path, items);
-    if batch.holds(path, seed) { batch.signatures.iter().map(Option::is_some).collect() } else { batch.singles(items) }
+    if batch.holds(path, seed) {
+        batch.signatures.iter().map(Option::is_some).collect()
+    } else {
+        batch.singles(path, items)
+    }
 }
 
 /// A signature taken apart.
@@ -153,12 +157,18 @@ impl Batch {
         msm::sum(path, &terms).is_infinity()
     }
 
-    /// Each signature alone. The keys have both their coordinates already, which saves a square root.
-    fn singles(&self, items: &[Item]) -> Vec<bool> {
-        let keys: Vec<_> = self.keys.iter().map(|key| keys::at(key.x.to_bytes(), key.y.to_bytes())).collect();
+    /// Each signature alone.
+    fn singles(&self, path: Path, items: &[Item]) -> Vec<bool> {
+        let signatures: Vec<&Signature> = self.signatures.iter().flatten().collect();
+        let mut verdicts = path.singles(&self.keys, &signatures).into_iter();
         let single = |(item, signature): (&Item, &Option<Signature>)| {
-            let key = signature.as_ref().and_then(|signature| keys[signature.key].as_ref());
-            key.is_some_and(|key| keys::verify_by(key, item.signature, &item.message))
+            let Some(signature) = signature else { return false };
+            verdicts.next().flatten().unwrap_or_else(|| {
+                // The key has both its coordinates already, which saves a square root.
+                let Affine { x, y } = self.keys[signature.key];
+                keys::at(x.to_bytes(), y.to_bytes())
+                    .is_some_and(|key| keys::verify_by(&key, item.signature, &item.message))
+            })
         };
         items.iter().zip(&self.signatures).map(single).collect()
     }

@@ -30,7 +30,7 @@ fn sum_with(path: Path, terms: &[Term], width: u32) -> Jacobian {
 }
 
 /// How many windows of `width` bits hold 128 bits and the carry of the last one.
-pub(super) fn windows(width: u32) -> usize {
+pub(super) const fn windows(width: u32) -> usize {
     128 / width as usize + 1
 }
 

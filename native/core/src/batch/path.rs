@@ -1,5 +1,6 @@
 //! The code for this machine: in lanes of eight where it has AVX-512 IFMA, else the portable code.
 
+use super::Signature;
 use super::addition::{self, Pair};
 use super::buckets::Buckets;
 use super::field::Fe;
@@ -24,6 +25,15 @@ impl Path {
             return Path::Lanes(lanes);
         }
         Path::Portable
+    }
+
+    /// From how many signatures on one sum costs less than a check of each.
+    pub(super) fn worth_while(self) -> usize {
+        match self {
+            Path::Portable => 5,
+            #[cfg(target_arch = "x86_64")]
+            Path::Lanes(_) => 3,
+        }
     }
 
     /// All that this machine can run.
@@ -60,6 +70,18 @@ impl Path {
             Path::Portable => buckets.window_sums(),
             #[cfg(target_arch = "x86_64")]
             Path::Lanes(lanes) => lanes.window_sums(buckets).unwrap_or_else(|| buckets.window_sums()),
+        }
+    }
+
+    /// Whether each signature holds by itself, by the keys that are numbered in it; None where libsecp256k1 has to say.
+    pub(super) fn singles(self, keys: &[Affine], signatures: &[&Signature]) -> Vec<Option<bool>> {
+        match self {
+            Path::Portable => {
+                let _ = keys;
+                vec![None; signatures.len()]
+            }
+            #[cfg(target_arch = "x86_64")]
+            Path::Lanes(lanes) => lanes.singles(keys, signatures),
         }
     }
 }

@@ -23,7 +23,8 @@ pub(super) struct Finite {
 pub(super) struct Jacobian(pub(super) Option<Finite>);
 
 /// A cube root of 1: (beta x, y) is lambda times (x, y).
-const BETA: Fe = Fe([0xC139_6C28_7195_01EE, 0x9CF0_4975_12F5_8995, 0x6E64_479E_AC34_34E9, 0x7AE9_6A2B_657C_0710]);
+pub(super) const BETA: Fe =
+    Fe([0xC139_6C28_7195_01EE, 0x9CF0_4975_12F5_8995, 0x6E64_479E_AC34_34E9, 0x7AE9_6A2B_657C_0710]);
 
 impl Affine {
     pub(super) const INFINITY: Affine = Affine { x: Fe::ZERO, y: Fe::ZERO };
@@ -88,7 +89,6 @@ impl Jacobian {
     }
 }
 
-#[cfg(test)]
 impl Jacobian {
     pub(super) fn to_affine(self) -> Affine {
         self.0.map_or(Affine::INFINITY, |point| {

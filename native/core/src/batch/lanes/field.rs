@@ -141,7 +141,15 @@ impl Fe8 {
         self.less([other])
     }
 
-    /// `self` less up to three others.
+    /// `self` and up to seven others.
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    #[inline]
+    pub(super) fn plus<const N: usize>(&self, others: [&Fe8; N]) -> Fe8 {
+        let limb = |i: usize| others.iter().fold(self.0[i], |limb, x| _mm512_add_epi64(limb, x.0[i]));
+        Fe8(std::array::from_fn(limb)).carried()
+    }
+
+    /// `self` less up to seven others.
     #[target_feature(enable = "avx512f,avx512ifma")]
     #[inline]
     pub(super) fn less<const N: usize>(&self, others: [&Fe8; N]) -> Fe8 {

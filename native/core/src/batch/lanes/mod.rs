@@ -3,8 +3,11 @@
 
 mod addition;
 mod field;
+mod point;
+mod single;
 mod weighing;
 
+use super::Signature;
 use super::addition::Pair;
 use super::buckets::Buckets;
 use super::field::{Fe, root_chain};
@@ -37,6 +40,19 @@ impl Lanes {
     pub(super) fn window_sums(self, buckets: &Buckets) -> Option<Vec<Jacobian>> {
         // SAFETY: `Lanes` exists only where the features were detected.
         unsafe { weighing::window_sums(buckets) }
+    }
+
+    /// Whether each signature holds, by the keys that are numbered in it; None in the rare case of `window_sums`.
+    pub(super) fn singles(self, keys: &[Affine], signatures: &[&Signature]) -> Vec<Option<bool>> {
+        let tables = single::tables(self, keys);
+        let targets = single::targets(self, signatures);
+        let eight = |(signatures, targets): (&[&Signature], &[Affine])| {
+            let ends = signatures.len();
+            // SAFETY: `Lanes` exists only where the features were detected.
+            let verdicts = unsafe { single::verify(&tables, signatures, targets) };
+            (0..ends).map(move |i| verdicts.map(|verdicts| verdicts[i]))
+        };
+        signatures.chunks(8).zip(targets.chunks(8)).flat_map(eight).collect()
     }
 }
 

@@ -4,7 +4,10 @@ use super::super::addition::{self, Pair};
 use super::super::buckets::Handle;
 use super::super::msm::Term;
 use super::super::path::Path;
-use super::weighing::OFFSET;
+use super::super::scalar::Scalar;
+use super::super::tests::signed;
+use super::super::{Batch, verify_one};
+use super::point::OFFSET;
 use super::*;
 use sha2::{Digest, Sha256};
 
@@ -109,6 +112,42 @@ fn points_that_meet_are_left_to_the_portable_code() {
             let sums = Path::Lanes(lanes).window_sums(&buckets);
             let twice = Jacobian::INFINITY.add_affine(&OFFSET.signed(negative)).double();
             assert_eq!(words(&sums[0].to_affine()), words(&twice.to_affine()));
+        }
+    }
+}
+
+/// Every verdict comes from the lanes, in groups that are full or not, whatever is wrong with a member.
+#[test]
+fn singles_get_the_verdicts_of_libsecp256k1() {
+    if let Some(lanes) = Lanes::detect() {
+        let mut items = signed(43, 5);
+        for (i, item) in items.iter_mut().enumerate().filter(|(i, _)| i % 3 == 0) {
+            match i % 4 {
+                0 => item.signature[63] ^= 1,
+                1 => item.message[7] ^= 1,
+                2 => item.signature[32..].fill(0),
+                _ => item.pubkey = Affine::G.x.to_bytes(),
+            }
+        }
+        for count in [1, 7, 8, 43] {
+            let batch = Batch::read(Path::Lanes(lanes), &items[..count]);
+            let signatures: Vec<&Signature> = batch.signatures.iter().flatten().collect();
+            let expected: Vec<Option<bool>> = items[..count].iter().map(|item| Some(verify_one(item))).collect();
+            assert_eq!(lanes.singles(&batch.keys, &signatures), expected);
+        }
+    }
+}
+
+/// A key that meets the sum on its way gets no verdict from the lanes.
+#[test]
+fn a_single_that_meets_the_sum_is_left_to_libsecp256k1() {
+    if let Some(lanes) = Lanes::detect() {
+        let far = (0..130).fold(Jacobian::INFINITY.add_affine(&OFFSET), |point, _| point.double()).to_affine();
+        let one = Scalar::from(1);
+        for e in [one, one.negate()] {
+            let signature = Signature { r: Affine::G, s: Scalar::ZERO, e, key: 0 };
+            assert_eq!(lanes.singles(&[far], &[&signature]), [None]);
+            assert_eq!(lanes.singles(&[OFFSET], &[&signature]), [Some(false)]);
         }
     }
 }
