@@ -22,9 +22,10 @@ fn with<T: Send>(text: &Bound<'_, PyAny>, f: impl FnOnce(&[u8]) -> T + Send) -> 
     let bytes = if buffer.len_bytes() == 0 {
         &[]
     } else {
-        // SAFETY: the buffer holds so many bytes in one piece, and keeps them where they are until it is dropped below. Nothing
-        // in this process writes to them meanwhile: Python code cannot run, or may only read. What another process does to a
-        // file that is mapped changes at most where it is cut: no text is made of these bytes without a copy.
+        // SAFETY: the buffer holds so many bytes in one piece, and keeps them where they are until it is dropped below. Python
+        // code cannot run meanwhile, or may only read; who writes all the same (another process to a file that is mapped, or
+        // the owner behind a view that is read only) changes at most where it is cut: every index is held to the length, and no
+        // text is made of these bytes without a copy.
         unsafe { std::slice::from_raw_parts(buffer.buf_ptr().cast::<u8>().cast_const(), buffer.len_bytes()) }
     };
     Ok(if buffer.readonly() { py.detach(|| f(bytes)) } else { f(bytes) })

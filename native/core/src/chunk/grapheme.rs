@@ -6,7 +6,8 @@ use unicode_segmentation::{GraphemeCursor, GraphemeIncomplete};
 /// How much is read at a time where a cluster depends on what stands before it.
 const CONTEXT: usize = 64;
 
-/// The character that begins at `at`. None where the bytes are no UTF-8.
+/// The character that begins at `at`. None where the bytes are no UTF-8. They are copied first: a file that is mapped may
+/// change between the look at its form and the reading.
 fn character(text: &[u8], at: usize) -> Option<char> {
     let width = match text.get(at)? {
         0x00..0x80 => 1,
@@ -15,7 +16,9 @@ fn character(text: &[u8], at: usize) -> Option<char> {
         0xf0..0xf5 => 4,
         _ => return None,
     };
-    std::str::from_utf8(text.get(at..at + width)?).ok()?.chars().next()
+    let mut copy = [0; 4];
+    copy[..width].copy_from_slice(text.get(at..at + width)?);
+    std::str::from_utf8(&copy[..width]).ok()?.chars().next()
 }
 
 /// Where the character that holds the byte at `at` begins; a byte that is part of none is one.
@@ -73,6 +76,9 @@ fn by_rules(text: &[u8], start: usize, at: usize, end: usize) -> bool {
     let mut cursor = GraphemeCursor::new(at - start, end - start, true);
     let mut buffer = [0; CONTEXT + 4];
     let (seen, from) = before(text, start, end, &mut buffer);
+    if !seen.is_char_boundary(at - from) {
+        return true; // the text changed since the character at `at` was read
+    }
     let mut earlier = [0; CONTEXT + 4];
     loop {
         match cursor.is_boundary(seen, from - start) {
