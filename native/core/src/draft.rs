@@ -45,7 +45,12 @@ impl<'a> Canonical<'a> {
     #[inline]
     pub fn value(&mut self, value: &str) {
         let text = value.as_bytes();
-        if self.values == 0 {
+        if self.values == 0
+            && let [c] = *text
+            && c.is_ascii_alphabetic()
+        {
+            self.out.extend_from_slice(&[b'"', c, b'"']); // the name of almost every tag
+        } else if self.values == 0 {
             self.best.run(Quote { before: b"", text, out: self.out });
         } else {
             self.best.run(Quote { before: b",", text, out: self.out });

@@ -57,6 +57,7 @@ pub fn scan(text: &[u8]) -> Result<Scanned, u8> {
     on_best(Scan(text))
 }
 
+#[derive(Clone)]
 struct Scan<'a>(&'a [u8]);
 
 impl Task for Scan<'_> {
@@ -200,4 +201,31 @@ fn object<I: Isa>(reader: &mut Reader<'_, I>, subscription: Option<Text>) -> Opt
     }
     event.object.1 = reader.at;
     (seen == SEVEN).then_some(event)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::on_each;
+
+    /// Every set of instructions reads a frame, and every frame with one byte of it changed, the same.
+    #[test]
+    fn all_agree() {
+        let (id, sig) = ("0123456789abcdef".repeat(4), "fedcba9876543210".repeat(8));
+        let content = r#"a \"quoted\" one,\n\u00e9 \/ é and more than sixty-four bytes, with \\\\ at the end\\"#;
+        let frame = format!(
+            r#"["EVENT","sub",{{"id":"{id}","pubkey":"{id}","created_at":1,"kind":1,"tags":[["e","{id}"],[]],"content":"{content}","sig":"{sig}"}}]"#
+        );
+        let mut read = 0;
+        for at in 0..frame.len() {
+            for byte in *b"\"\\/u0aAg, ]}\n\x00\xff" {
+                let mut text = frame.clone().into_bytes();
+                text[at] = byte;
+                let found = on_each(&Scan(&text));
+                assert!(found.iter().all(|other| *other == found[0]), "{byte} at {at}");
+                read += usize::from(found[0].is_ok());
+            }
+        }
+        assert!(read > 1_000);
+    }
 }

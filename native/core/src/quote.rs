@@ -20,42 +20,47 @@ pub(crate) fn quote<I: Isa, const N: usize>(isa: I, before: &[u8; N], text: &[u8
 /// Appends a text with its special characters escaped.
 #[inline(always)]
 fn escape<I: Isa>(isa: I, text: &[u8], out: &mut Vec<u8>) {
-    // Pieces are written as whole blocks, the next piece over what was too much.
-    out.reserve(6 * text.len() + 64 + 1);
+    // What is written as a whole block or two is written over by the next where it was too much.
+    out.reserve(6 * text.len() + 128);
     let spare = out.spare_capacity_mut();
-    let (mut at, mut length) = (0, 0);
-    while at + 128 <= text.len() {
-        let end = at + 64;
-        let mut hits = special(isa, isa.load(text, at));
-        while hits != 0 {
-            let clean = hits.trailing_zeros() as usize;
-            put(isa, isa.load(text, at), spare, length);
-            length += clean;
-            length += put_escape(text[at + clean], spare, length);
-            at += clean + 1;
-            hits = hits >> clean >> 1;
-        }
-        put(isa, isa.load(text, at), spare, length);
-        length += end - at;
-        at = end;
-    }
-    while at < text.len() {
-        let block = isa.load(text, at);
-        put(isa, block, spare, length);
-        let rest = (text.len() - at).min(64);
-        let hits = special(isa, block) & (u64::MAX >> (64 - rest));
+    let mut length = 0;
+    for start in (0..text.len()).step_by(64) {
+        let block = isa.load(text, start);
+        let rest = (text.len() - start).min(64);
+        let marks = isa.marks(block);
+        let control = marks.control & (u64::MAX >> (64 - rest)); // the zeros behind the text are none
+        let hits = marks.quote | marks.slash | control;
         // Where nothing is special, the processor need not wait for the marks to know where it goes on.
-        let clean = if hits == 0 { rest } else { hits.trailing_zeros() as usize };
-        length += clean;
-        at += clean;
-        if hits != 0 {
-            length += put_escape(text[at], spare, length);
-            at += 1;
+        if hits == 0 {
+            put(isa, block, spare, length);
+            length += rest;
+        } else if let Some(to) = spare[length..].first_chunk_mut()
+            && let Some(written) = isa.escape(block, hits, control, to)
+        {
+            length += written - (64 - rest);
+        } else {
+            length += pieces(isa, &text[start..], rest, hits, &mut spare[length..]);
         }
     }
     assert!(length <= spare.len());
     // SAFETY: so many bytes have been written there, one piece after another.
     unsafe { out.set_len(out.len() + length) };
+}
+
+/// Writes the first `rest` bytes of a text, those that are hit escaped: how many bytes that takes.
+#[inline(always)]
+fn pieces<I: Isa>(isa: I, text: &[u8], rest: usize, mut hits: u64, spare: &mut [MaybeUninit<u8>]) -> usize {
+    let (mut at, mut length) = (0, 0);
+    while hits != 0 {
+        let clean = hits.trailing_zeros() as usize;
+        put(isa, isa.load(text, at), spare, length);
+        length += clean;
+        length += put_escape(text[at + clean], spare, length);
+        at += clean + 1;
+        hits = hits >> clean >> 1;
+    }
+    put(isa, isa.load(text, at), spare, length);
+    length + rest - at
 }
 
 /// Appends a part of a text as it is.
@@ -74,13 +79,6 @@ pub(crate) fn copy<I: Isa>(isa: I, text: &[u8], start: usize, end: usize, out: &
     assert!(length <= spare.len());
     // SAFETY: so many bytes have been written there, block after block.
     unsafe { out.set_len(out.len() + length) };
-}
-
-/// The bytes that have to be escaped.
-#[inline(always)]
-fn special<I: Isa>(isa: I, block: I::Block) -> u64 {
-    let marks = isa.marks(block);
-    marks.quote | marks.slash | marks.control
 }
 
 /// Writes a whole block.
@@ -128,3 +126,55 @@ static ESCAPES: [([u8; 8], usize); 256] = {
     }
     all
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::{Task, on_each};
+
+    #[derive(Clone)]
+    struct Quoted<'a>(&'a [u8]);
+
+    impl Task for Quoted<'_> {
+        type Output = Vec<u8>;
+
+        #[inline(always)]
+        fn run<I: Isa>(self, isa: I) -> Vec<u8> {
+            let mut out = b"[".to_vec();
+            quote(isa, b",", self.0, &mut out);
+            copy(isa, self.0, self.0.len() / 3, self.0.len(), &mut out);
+            out
+        }
+    }
+
+    /// One byte after another.
+    fn plainly(text: &[u8]) -> Vec<u8> {
+        let escaped = text.iter().flat_map(|&c| {
+            let (escape, length) = ESCAPES[usize::from(c)];
+            escape.into_iter().take(length)
+        });
+        let mut out = b"[,\"".to_vec();
+        out.extend(escaped);
+        out.push(b'"');
+        out.extend_from_slice(&text[text.len() / 3..]);
+        out
+    }
+
+    /// Every set of instructions writes every byte at every place, and many special ones beside each other, the same.
+    #[test]
+    fn all_agree() {
+        for length in [0, 1, 31, 32, 33, 63, 64, 65, 127, 128, 129, 600, 5_000] {
+            for start in 0..=255 {
+                let growing: Vec<u8> = (0..length).map(|i| (start + i) as u8).collect();
+                let one: Vec<u8> =
+                    (0..length).map(|i| if i == start % (length + 1) { start as u8 } else { b'a' }).collect();
+                let special = b"\"\\\n\r\t\x08\x0ca";
+                let dense: Vec<u8> = (0..length).map(|i| special[(i * i + start) % 8]).collect();
+                for text in [growing, one, dense] {
+                    let expected = plainly(&text);
+                    assert!(on_each(&Quoted(&text)).iter().all(|written| *written == expected), "{text:?}");
+                }
+            }
+        }
+    }
+}

@@ -37,6 +37,13 @@ pub(crate) trait Isa: Copy {
     /// The letters b, f, n, r, t, which after a backslash mean a control character.
     fn letters(self, block: Self::Block) -> u64;
 
+    /// Writes the bytes with those that are hit as short escapes: how many bytes that takes. None where this set of
+    /// instructions cannot do it at once, or where a control character has no short escape.
+    #[inline(always)]
+    fn escape(self, _: Self::Block, _hits: u64, _control: u64, _to: &mut [MaybeUninit<u8>; 128]) -> Option<usize> {
+        None
+    }
+
     /// The bytes that 64 lower-case hexadecimal digits stand for.
     fn unhex(self, digits: &[u8; 64]) -> Option<[u8; 32]>;
 }

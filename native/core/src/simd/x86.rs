@@ -1,4 +1,4 @@
-//! Blocks in the vector registers of x86: one of AVX-512, two of AVX2, four of SSE2, which every x86-64 has.
+//! Blocks in the vector registers of x86: one of AVX-512 (with VBMI2), two of AVX2, four of SSE2, which every x86-64 has.
 
 mod avx2;
 mod avx512;
@@ -46,6 +46,12 @@ macro_rules! isa {
                 // SAFETY: as in `load`.
                 unsafe { $functions::unhex(digits) }
             }
+
+            #[inline(always)]
+            fn escape(self, block: $block, hits: u64, control: u64, to: &mut [MaybeUninit<u8>; 128]) -> Option<usize> {
+                // SAFETY: as in `load`.
+                unsafe { $functions::escape(block, hits, control, to) }
+            }
         }
     };
 }
@@ -86,22 +92,26 @@ impl Best {
     }
 }
 
+/// With VBMI2, which the first machines with AVX-512 lack; those also slow down when they use it.
 #[inline]
 fn has_avx512() -> bool {
-    is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("bmi2")
+    is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vbmi2") && has_avx2()
 }
 
 #[inline]
 fn has_avx2() -> bool {
-    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("bmi2")
+    is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("bmi1")
+        && is_x86_feature_detected!("bmi2")
+        && is_x86_feature_detected!("popcnt")
 }
 
-#[target_feature(enable = "avx512bw,bmi1,bmi2")]
+#[target_feature(enable = "avx512bw,avx512vbmi2,bmi1,bmi2,popcnt")]
 fn on_avx512<T: Task>(isa: Avx512, task: T) -> T::Output {
     task.run(isa)
 }
 
-#[target_feature(enable = "avx2,bmi1,bmi2")]
+#[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
 fn on_avx2<T: Task>(isa: Avx2, task: T) -> T::Output {
     task.run(isa)
 }

@@ -2,9 +2,12 @@
 
 use super::super::Marks;
 use std::arch::x86_64::{
-    __m512i, _mm256_storeu_si256, _mm512_cmpeq_epi8_mask, _mm512_cmplt_epu8_mask, _mm512_cvtepi16_epi8,
-    _mm512_loadu_si512, _mm512_maddubs_epi16, _mm512_mask_add_epi8, _mm512_maskz_loadu_epi8, _mm512_set1_epi8,
-    _mm512_set1_epi16, _mm512_storeu_si512, _mm512_sub_epi8,
+    __m512i, _mm_setr_epi8, _mm256_storeu_si256, _mm512_broadcast_i32x4, _mm512_castsi512_si256,
+    _mm512_cmpeq_epi8_mask, _mm512_cmplt_epu8_mask, _mm512_cvtepi16_epi8, _mm512_cvtepu8_epi16,
+    _mm512_extracti64x4_epi64, _mm512_loadu_si512, _mm512_maddubs_epi16, _mm512_mask_add_epi8,
+    _mm512_mask_cmpge_epu8_mask, _mm512_mask_shuffle_epi8, _mm512_mask_testn_epi8_mask, _mm512_maskz_compress_epi8,
+    _mm512_maskz_loadu_epi8, _mm512_or_si512, _mm512_set1_epi8, _mm512_set1_epi16, _mm512_slli_epi16,
+    _mm512_storeu_si512, _mm512_sub_epi8, _pdep_u64,
 };
 use std::mem::MaybeUninit;
 
@@ -48,6 +51,35 @@ pub(super) fn letters(block: __m512i) -> u64 {
 #[target_feature(enable = "avx512bw")]
 fn equal(block: __m512i, c: u8) -> u64 {
     _mm512_cmpeq_epi8_mask(block, _mm512_set1_epi8(c.cast_signed()))
+}
+
+/// Each byte becomes two, a backslash and itself; then the backslashes that are not needed are taken out.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vbmi2,bmi2,popcnt")]
+pub(super) fn escape(block: __m512i, hits: u64, control: u64, to: &mut [MaybeUninit<u8>; 128]) -> Option<usize> {
+    // By the low four bits of a control character, the letter of its short escape: b, t, n, f or r.
+    let letters = _mm_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 98, 116, 110, 0, 102, 114, 0, 0);
+    let meant = _mm512_mask_shuffle_epi8(block, control, _mm512_broadcast_i32x4(letters), block);
+    let long = _mm512_mask_cmpge_epu8_mask(control, block, _mm512_set1_epi8(16))
+        | _mm512_mask_testn_epi8_mask(control, meant, meant);
+    if long != 0 {
+        return None;
+    }
+    let halves =
+        [(_mm512_castsi512_si256(meant), hits & 0xffff_ffff), (_mm512_extracti64x4_epi64::<1>(meant), hits >> 32)];
+    let mut written = 0;
+    for (half, hits) in halves {
+        let pairs = _mm512_slli_epi16::<8>(_mm512_cvtepu8_epi16(half));
+        let pairs = _mm512_or_si512(pairs, _mm512_set1_epi16(i16::from(b'\\')));
+        let needed = _pdep_u64(hits, 0x5555_5555_5555_5555) | 0xAAAA_AAAA_AAAA_AAAA;
+        // SAFETY: 64 bytes at most 64 bytes into 128.
+        unsafe {
+            let to = to.as_mut_ptr().add(written);
+            _mm512_storeu_si512(to.cast(), _mm512_maskz_compress_epi8(needed, pairs));
+        }
+        written += 32 + hits.count_ones() as usize;
+    }
+    Some(written)
 }
 
 #[inline]

@@ -77,6 +77,12 @@ fn bits(block: [__m128i; 4]) -> u64 {
 
 #[inline]
 #[target_feature(enable = "sse2")]
+pub(super) fn escape(_: [__m128i; 4], _hits: u64, _control: u64, _to: &mut [MaybeUninit<u8>; 128]) -> Option<usize> {
+    None
+}
+
+#[inline]
+#[target_feature(enable = "sse2")]
 pub(super) fn unhex(digits: &[u8; 64]) -> Option<[u8; 32]> {
     let mut valid = _mm_set1_epi8(-1);
     let mut pairs = read(digits);
