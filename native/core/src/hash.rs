@@ -16,7 +16,7 @@ impl Secret {
     ///
     /// Folded 64 x 64 multiplications as in wyhash (Wang Yi, https://github.com/wangyi-fudan/wyhash), in two lanes of 16 bytes
     /// each that do not wait for each other; what is multiplied is hidden by the secret.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn hash(&self, room: u8, value: &[u8]) -> u64 {
         let [start, left, right] = self.0;
         let (mut one, mut two) = (start, !start);

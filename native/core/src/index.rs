@@ -13,7 +13,6 @@ use crate::lists::{Entry, List, Lists, is_sparse};
 use crate::simd::{Isa, Task, on_best};
 use crate::slab::Slab;
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 
 /// A filter, and where it stands.
 struct Watch {
@@ -100,10 +99,17 @@ impl Index {
     /// Puts the keys of all filters that match into `found`, each once, ascending. What was there before is dropped.
     pub fn matches(&self, event: &View<'_>, found: &mut Vec<u64>) {
         found.clear();
-        let _ = self.each(event, |key| {
-            found.push(key);
-            ControlFlow::Continue(())
-        });
+        let event = Event::new(event);
+        let View { id, pubkey, kind, tags, .. } = *event.view;
+        for (field, value) in [(NONE, [].as_slice()), (IDS, id), (AUTHORS, pubkey), (KINDS, &kind.to_be_bytes())] {
+            if let Some(list) = self.lists.find(field, value) {
+                self.look(list, &event, found);
+            }
+        }
+        let (first, others) = on_best(ListsOfTags { lists: &self.lists, tags });
+        for list in first.into_iter().chain(others) {
+            self.look(list, &event, found);
+        }
         if found.len() > 1 {
             found.sort_unstable();
             found.dedup();
@@ -113,40 +119,30 @@ impl Index {
     /// Whether any filter matches.
     #[must_use]
     pub fn matches_any(&self, event: &View<'_>) -> bool {
-        self.each(event, |_| ControlFlow::Break(())).is_break()
+        let mut found = Vec::new();
+        self.matches(event, &mut found);
+        !found.is_empty()
     }
 
-    /// Calls `hit` with the key of every filter that matches, as often as it stands in the event's lists.
-    #[inline]
-    fn each(&self, event: &View<'_>, mut hit: impl FnMut(u64) -> ControlFlow<()>) -> ControlFlow<()> {
-        let event = Event::new(event);
-        let view = event.view;
-        let mut test = |entry: &Entry| {
-            let matches = entry.since <= view.created_at && (!entry.more || self.holds(entry.watch, &event));
-            if matches { hit(entry.key) } else { ControlFlow::Continue(()) }
-        };
-        let mut look = |list: &List| {
-            list.lasting.iter().try_for_each(&mut test)?;
-            if list.ending.is_empty() {
-                return ControlFlow::Continue(());
-            }
-            list.ending.range((view.created_at, 0)..).try_for_each(|(_, entry)| test(entry))
-        };
-        for (field, value) in
-            [(NONE, [].as_slice()), (IDS, view.id), (AUTHORS, view.pubkey), (KINDS, &view.kind.to_be_bytes())]
-        {
-            self.lists
-                .find(field, value)
-                .and_then(|list| self.lists.get(list))
-                .map_or(ControlFlow::Continue(()), &mut look)?;
+    /// Adds the key of every filter in a list that matches.
+    fn look(&self, list: u32, event: &Event<'_, '_>, found: &mut Vec<u64>) {
+        let Some(list) = self.lists.get(list) else { return };
+        for entry in &list.lasting {
+            self.test(entry, event, found);
         }
-        let (first, others) = on_best(ListsOfTags { lists: &self.lists, tags: view.tags });
-        first.into_iter().chain(others).filter_map(|list| self.lists.get(list)).try_for_each(look)
+        if !list.ending.is_empty() {
+            for (_, entry) in list.ending.range((event.view.created_at, 0)..) {
+                self.test(entry, event, found);
+            }
+        }
     }
 
-    fn holds(&self, number: u32, event: &Event<'_, '_>) -> bool {
-        let conditions = self.watches.get(number).and_then(|watch| watch.conditions.as_ref());
-        conditions.is_some_and(|conditions| conditions.hold(event))
+    #[inline(always)]
+    fn test(&self, entry: &Entry, event: &Event<'_, '_>, found: &mut Vec<u64>) {
+        let holds = |watch: &Watch| watch.conditions.as_ref().is_some_and(|conditions| conditions.hold(event));
+        if entry.since <= event.view.created_at && (!entry.more || self.watches.get(entry.watch).is_some_and(holds)) {
+            found.push(entry.key);
+        }
     }
 
     /// Takes a filter out of one list, and the list away when it was the last in it.

@@ -52,15 +52,21 @@ impl Lists {
     }
 
     /// The number of the list of a value, if anything stands there.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find(&self, field: u8, value: &[u8]) -> Option<u32> {
         if self.watched[usize::from(field)] == 0 {
             return None;
         }
+        self.look_up(field, value)
+    }
+
+    // Not copied into its callers, which would leave the hash outside.
+    #[inline(never)]
+    fn look_up(&self, field: u8, value: &[u8]) -> Option<u32> {
         self.find_hashed(self.secret.hash(field, value), field, value)
     }
 
-    #[inline]
+    #[inline(always)]
     fn find_hashed(&self, hash: u64, field: u8, value: &[u8]) -> Option<u32> {
         let is_it =
             |&number: &u32| self.lists.get(number).is_some_and(|list| list.field == field && *list.value == *value);
