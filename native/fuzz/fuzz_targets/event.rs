@@ -4,9 +4,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pylon_core::event::{BAD_ID, BAD_SIGNATURE, BAD_UTF8, OK, SYNTAX, Text, scan, tags, unescaped};
+use pylon_core::event::{BAD_ID, BAD_SIGNATURE, BAD_UTF8, Canonical, OK, SYNTAX, Text, scan, tags, unescaped};
 use pylon_core::ingest::codes;
 use pylon_core::keys;
+use pylon_core::signed::json;
 use pylon_fuzz::event::{Event, Found, hex, read, unhex};
 
 fuzz_target!(|text: &[u8]| {
@@ -17,6 +18,7 @@ fuzz_target!(|text: &[u8]| {
     if let (Some(found), Ok(text)) = (slow, std::str::from_utf8(text)) {
         let repaired = text.replace(&found.event.id, &hex(&found.event.identity()));
         agrees(repaired.as_bytes(), read(repaired.as_bytes()).as_ref());
+        writes(&found.event);
     }
 });
 
@@ -33,6 +35,22 @@ fn agrees(text: &[u8], slow: Option<&Found<'_>>) {
     let array = fast.tags.of(text);
     let value = |value: Text| String::from_utf8(unescaped(array, value).into_owned()).expect("UTF-8");
     assert_eq!(tags(array).map(|tag| tag.map(value).collect::<Vec<_>>()).collect::<Vec<_>>(), event.tags);
+}
+
+/// The same event, made of its values as one of our own.
+fn writes(event: &Event) {
+    let mut buffer = Vec::new();
+    let (created_at, kind) = (event.created_at.cast_signed(), i64::from(event.kind));
+    let mut draft = Canonical::new(&mut buffer, &event.pubkey, created_at, kind).expect("fields in their ranges");
+    for tag in &event.tags {
+        draft.tag();
+        tag.iter().for_each(|value| draft.value(value));
+    }
+    let id = draft.id(&event.content);
+    assert_eq!((&buffer, id), (&event.canonical(), event.identity()));
+    let json = json(&buffer, &id, &unhex(&event.sig));
+    let again = read(&json).expect("what we write is an event").event;
+    assert_eq!((again.canonical(), again.id, &again.sig), (event.canonical(), hex(&id), &event.sig));
 }
 
 fn verdict(text: &[u8], read: Option<&Event>) -> u8 {

@@ -22,11 +22,17 @@ pub struct Event {
 }
 
 impl Event {
+    /// What is hashed.
+    #[must_use]
+    pub fn canonical(&self) -> Vec<u8> {
+        let fields = (0, &self.pubkey, self.created_at, self.kind, &self.tags, &self.content);
+        serde_json::to_vec(&fields).expect("strings and numbers have a JSON form")
+    }
+
     /// The id that the fields have.
     #[must_use]
     pub fn identity(&self) -> [u8; 32] {
-        let fields = (0, &self.pubkey, self.created_at, self.kind, &self.tags, &self.content);
-        Sha256::digest(serde_json::to_vec(&fields).expect("strings and numbers have a JSON form")).into()
+        Sha256::digest(self.canonical()).into()
     }
 }
 
