@@ -5,7 +5,7 @@
 //! values have the shortest lists at the time; kinds, of which there are few, serve only where nothing else is asked. A filter
 //! whose `until` is over costs nothing: those with an end stand in the order of their ends.
 
-use crate::conditions::{AUTHORS, Conditions, Event, IDS, KINDS, NONE, Value};
+use crate::conditions::{AUTHORS, Conditions, Event, IDS, NONE, Value};
 use crate::error::Error;
 use crate::filter::{Filter, View};
 use crate::letters::each_letter;
@@ -101,7 +101,10 @@ impl Index {
         found.clear();
         let event = Event::new(event);
         let View { id, pubkey, kind, tags, .. } = *event.view;
-        for (field, value) in [(NONE, [].as_slice()), (IDS, id), (AUTHORS, pubkey), (KINDS, &kind.to_be_bytes())] {
+        if let Some(list) = self.lists.find_kind(kind) {
+            self.look(list, &event, found);
+        }
+        for (field, value) in [(NONE, [].as_slice()), (IDS, id), (AUTHORS, pubkey)] {
             if let Some(list) = self.lists.find(field, value) {
                 self.look(list, &event, found);
             }
@@ -255,7 +258,7 @@ mod tests {
             wanted.tags = vec![(b't', vec![Box::from(b"popular".as_slice())])];
             index.add(n, wanted);
         }
-        assert!(index.lists.iter().all(|list| list.field != KINDS));
+        assert!(index.lists.iter().all(|list| list.field != crate::conditions::KINDS));
         let longest = index.lists.iter().map(List::len).max();
         assert!(longest.is_some_and(|longest| longest < 60), "{longest:?}");
     }

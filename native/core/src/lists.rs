@@ -1,7 +1,7 @@
 //! The lists of the filter index, found by field and value. Hashes are keyed and values compared whole, since strangers choose
 //! them.
 
-use crate::conditions::{FIELDS, Value};
+use crate::conditions::{FIELDS, KINDS, Value};
 use crate::error::Error;
 use crate::hash::Secret;
 use crate::slab::Slab;
@@ -44,11 +44,38 @@ pub(crate) struct Lists {
     table: HashTable<u32>,
     /// How many lists each field has: most events have tags that nobody asks for.
     watched: [u32; FIELDS],
+    /// The lists of kinds once more, in pages of 256 or NOBODY: every event has a kind, and most are asked for.
+    kinds: Vec<Option<Box<[u32; 256]>>>,
 }
+
+const NOBODY: u32 = u32::MAX;
 
 impl Lists {
     pub(crate) fn new() -> Result<Self, Error> {
-        Ok(Self { secret: Secret::new()?, lists: Slab::new(), table: HashTable::new(), watched: [0; FIELDS] })
+        Ok(Self {
+            secret: Secret::new()?,
+            lists: Slab::new(),
+            table: HashTable::new(),
+            watched: [0; FIELDS],
+            kinds: Vec::new(),
+        })
+    }
+
+    /// The number of the list of a kind, if anything stands there.
+    #[inline(always)]
+    pub(crate) fn find_kind(&self, kind: u16) -> Option<u32> {
+        let page = self.kinds.get(usize::from(kind >> 8))?.as_ref()?;
+        Some(page[usize::from(kind & 255)]).filter(|&number| number != NOBODY)
+    }
+
+    /// Notes the number of the list of a kind, or NOBODY. Without kinds there are no pages.
+    fn note_kind(&mut self, [high, low]: [u8; 2], number: u32) {
+        if self.watched[usize::from(KINDS)] == 0 {
+            self.kinds = Vec::new();
+            return;
+        }
+        self.kinds.resize_with(256, || None);
+        self.kinds[usize::from(high)].get_or_insert_with(|| Box::new([NOBODY; 256]))[usize::from(low)] = number;
     }
 
     /// The number of the list of a value, if anything stands there.
@@ -88,25 +115,38 @@ impl Lists {
         if let Some(number) = self.find_hashed(hash, field, &value) {
             return number;
         }
+        let kind = kind(field, &value);
         let list = List { field, value, hash, lasting: Vec::with_capacity(1), ending: BTreeMap::new() };
         let number = self.lists.insert(list);
         self.table.insert_unique(hash, number, hasher(&self.lists));
         self.watched[usize::from(field)] += 1;
+        if let Some(kind) = kind {
+            self.note_kind(kind, number);
+        }
         number
     }
 
     /// Takes a list away.
     pub(crate) fn remove(&mut self, number: u32) {
         let Some(list) = self.lists.get(number) else { return };
+        let kind = kind(list.field, &list.value);
         self.watched[usize::from(list.field)] -= 1;
         if let Ok(found) = self.table.find_entry(list.hash, |&one| one == number) {
             found.remove();
         }
         self.lists.remove(number);
+        if let Some(kind) = kind {
+            self.note_kind(kind, NOBODY);
+        }
         if is_sparse(self.table.len(), self.table.capacity()) {
             self.table.shrink_to(2 * self.table.len(), hasher(&self.lists));
         }
     }
+}
+
+/// The two bytes of a kind.
+fn kind(field: u8, value: &[u8]) -> Option<[u8; 2]> {
+    value.try_into().ok().filter(|_| field == KINDS)
 }
 
 fn hasher(lists: &Slab<List>) -> impl Fn(&u32) -> u64 {
@@ -133,6 +173,6 @@ impl Lists {
 
     /// Whether nothing is kept.
     pub(crate) fn is_empty(&self) -> bool {
-        self.lists.capacity() == 0 && self.table.is_empty() && self.watched == [0; FIELDS]
+        self.lists.capacity() + self.kinds.capacity() == 0 && self.table.is_empty() && self.watched == [0; FIELDS]
     }
 }
