@@ -3,7 +3,6 @@
 use super::Signature;
 use super::addition::{self, Pair};
 use super::buckets::Buckets;
-use super::field::Fe;
 #[cfg(target_arch = "x86_64")]
 use super::lanes::Lanes;
 use super::lift;
@@ -51,7 +50,7 @@ impl Path {
         match self {
             Path::Portable => lift::lift_all(coordinates, lift::roots),
             #[cfg(target_arch = "x86_64")]
-            Path::Lanes(lanes) => lift::lift_all(coordinates, |squares: &[Fe; 16]| lanes.roots(squares)),
+            Path::Lanes(lanes) => lift::lift_all(coordinates, |squares| lanes.roots(squares)),
         }
     }
 
