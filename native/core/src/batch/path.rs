@@ -76,7 +76,7 @@ impl Path {
     pub(super) fn singles(self, keys: &[Affine], signatures: &[&Signature]) -> Vec<Option<bool>> {
         match self {
             Path::Portable => {
-                let _ = keys;
+                let _ = keys; // libsecp256k1 makes its own tables of them
                 vec![None; signatures.len()]
             }
             #[cfg(target_arch = "x86_64")]

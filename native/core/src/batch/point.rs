@@ -89,6 +89,7 @@ impl Jacobian {
     }
 }
 
+#[cfg(any(test, target_arch = "x86_64"))]
 impl Jacobian {
     pub(super) fn to_affine(self) -> Affine {
         self.0.map_or(Affine::INFINITY, |point| {
