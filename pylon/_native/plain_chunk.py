@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from contextlib import suppress
+from struct import unpack
 from typing import Final
 
 import regex
@@ -25,18 +28,22 @@ LOOSE: Final = dict.fromkeys(range(0xDC80, 0xDD00), 0)
 """Bytes that are no UTF-8, as Python escapes them, stand alone as a control character does."""
 
 
-def chunk_spans(text: Buffer, max_bytes: int) -> list[tuple[int, int]]:
+def chunk_spans(text: Buffer, max_bytes: int, content_defined: bool = False) -> list[tuple[int, int]]:
     """Spans (start, end) of at most `max_bytes` bytes that follow each other without a gap. ValueError below 64."""
     if not MIN_BYTES <= max_bytes < 2**63:
         raise ValueError("a span has 64 bytes at least and 2^63-1 at most")
     raw = _bytes(text)
     spans = []
     start = 0
-    while len(raw) - start > max_bytes:
-        end = _cut(raw, start, max_bytes)
-        spans.append((start, end))
-        start = end
-    return [*spans, (start, len(raw))] if start < len(raw) else spans
+    for stop in [*(summits(raw, max_bytes // 4) if content_defined else ()), len(raw)]:
+        while (left := stop - start) > max_bytes:
+            end = _cut(raw, start, min(max_bytes, max(left // 8 * 5, MIN_BYTES)) if content_defined else max_bytes)
+            spans.append((start, end))
+            start = end
+        if start < stop:
+            spans.append((start, stop))
+        start = stop
+    return spans
 
 
 def is_utf8(text: Buffer) -> bool:
@@ -124,3 +131,75 @@ def _anywhere(text: bytes, start: int, high: int) -> int:
         return high
     graphemes, character = _graphemes(text, start, high)
     return max(graphemes - {start}, default=character)
+
+
+def summits(text: bytes, reach: int) -> list[int]:
+    """Where the content says that the text is cut: places that outrank all others within reach; of equals, the first."""
+    ranks: dict[int, int] = {}
+    if len(text) < 2 * reach:
+        return []
+    lines = [at for at in range(1, len(text)) if text[at - 1] == ord("\n")]
+    sentences = [at for at in range(2, len(text)) if text[at - 2 : at] in SENTENCES or text[max(0, at - 3) : at] in SENTENCES]
+    spaces = [at for at in range(1, len(text)) if text[at - 1] in b" \t\r"]
+    for kind, places in enumerate((range(1, len(text)), spaces, sentences, lines)[::-1]):
+        better = sorted(ranks)
+        for at in places:
+            found = bisect_left(better, at - reach)
+            if (found == len(better) or better[found] > at + reach) and (kind == 0 or _parts(text, at)):
+                ranks[at] = (3 - kind + (_line_kind(text, at) if kind == 0 else 0)) << 60 | _hash(text, at) >> 4
+    order = sorted(ranks)
+    found_summits = []
+    for number, at in enumerate(order):
+        before = order[bisect_left(order, at - reach) : number]
+        behind = order[number + 1 : bisect_right(order, at + reach)]
+        first = all(ranks[place] < ranks[at] for place in before)
+        if first and all(ranks[place] <= ranks[at] for place in behind) and reach <= at <= len(text) - reach:
+            found_summits.append(at)
+    return found_summits
+
+
+def _line_kind(text: bytes, line: int) -> int:
+    """Of which kind the line end before `line` is: before a heading, behind an empty line, before a block, any."""
+    if _heading(text, line):
+        return 4
+    if text[max(0, line - 3) : line - 1].removesuffix(b"\r").endswith(b"\n"):
+        return 2 + (text[line] not in b" \t\r\n})]")
+    return bool(FENCE.match(text, line) or text.startswith(DEFINITIONS, line))
+
+
+def _parts(text: bytes, at: int) -> bool:
+    """Whether a grapheme begins at `at` whatever stands before the character before it."""
+    begin = _begin(text, at - 1)
+    if _begin(text, at) != at:
+        return False
+    before, after = (
+        text[start : start + _size(text, start)].decode(errors="surrogateescape").translate(LOOSE) for start in (begin, at)
+    )
+    return len(GRAPHEME.findall(before + after)) == len(GRAPHEME.findall("x" + before)) == 2
+
+
+def _size(text: bytes, at: int) -> int:
+    """How many bytes the character has that begins at `at`."""
+    for size in range(1, 5):
+        with suppress(UnicodeDecodeError):
+            return len(text[at : at + size].decode()[0].encode())
+    return 1
+
+
+def _begin(text: bytes, at: int) -> int:
+    """Where the character that holds the byte at `at` begins."""
+    if text[at] & 0xC0 == 0x80:
+        for begin in range(max(0, at - 3), at):
+            if begin + _size(text, begin) > at:
+                return begin
+    return at
+
+
+def _hash(text: bytes, at: int) -> int:
+    """A hash of the 16 bytes before `at` and the 16 from there on."""
+    around = text[max(0, at - 16) : at].rjust(16, b"\0") + text[at : at + 16].ljust(16, b"\0")
+    mixed = 0
+    for word in unpack("<4Q", around):
+        mixed = (mixed ^ word) * 0x9E3779B97F4A7C15 % 2**64
+        mixed ^= mixed >> 32
+    return mixed

@@ -28,19 +28,20 @@ known = st.characters(exclude_categories=["Cs", "Cn"]).filter(lambda character: 
 
 
 def cut(text: str | bytes, most: int = 64, *, twin: bool = True) -> list[bytes]:
-    """The pieces of native code: those of the twin, lossless, bounded, and whole."""
+    """The pieces of native code: those of the twin, lossless, bounded, and whole; so are those that the content defines."""
     raw = text.encode() if isinstance(text, str) else text
-    spans = _native.chunk_spans(raw, most)
-    if twin:
-        assert spans == plain.chunk_spans(raw, most)
-    pieces = [raw[start:end] for start, end in spans]
-    assert b"".join(pieces) == raw
-    assert [end for _, end in spans[:-1]] == [start for start, _ in spans[1:]]
-    assert all(0 < len(piece) <= most for piece in pieces)
-    if _native.is_utf8(raw):
-        for piece in pieces:
-            piece.decode()
-    assert not any(before.endswith(b"\r") and after.startswith(b"\n") for before, after in pairwise(pieces))
+    for content_defined in (True, False):
+        spans = _native.chunk_spans(raw, most, content_defined)
+        if twin:
+            assert spans == plain.chunk_spans(raw, most, content_defined)
+        pieces = [raw[start:end] for start, end in spans]
+        assert b"".join(pieces) == raw
+        assert [end for _, end in spans[:-1]] == [start for start, _ in spans[1:]]
+        assert all(0 < len(piece) <= most for piece in pieces)
+        if _native.is_utf8(raw):
+            for piece in pieces:
+                piece.decode()
+        assert not any(before.endswith(b"\r") and after.startswith(b"\n") for before, after in pairwise(pieces))
     return pieces
 
 
@@ -65,7 +66,8 @@ def test_a_grapheme_that_fits_is_never_cut(text: str) -> None:
         starts.add(at)
         at += len(grapheme.encode())
     if all(len(grapheme.encode()) <= 64 for grapheme in graphemes):
-        assert {start for start, _ in _native.chunk_spans(text.encode(), 64)} <= starts
+        for content_defined in (False, True):
+            assert {start for start, _ in _native.chunk_spans(text.encode(), 64, content_defined)} <= starts
 
 
 @pytest.mark.parametrize(
@@ -129,3 +131,4 @@ def test_the_longest_line_is_linear(unit: str) -> None:
     spans = _native.chunk_spans(raw, 1 << 16)
     assert len(spans) <= 2 * len(raw) // (1 << 16) + 1
     assert spans[-1][1] == len(raw)
+    assert _native.chunk_spans(raw, 1 << 16, True)[-1][1] == len(raw)

@@ -189,6 +189,6 @@ fn bolt11_decode() -> Work {
 fn chunk_spans() -> Work {
     let text = prose(256 << 10);
     Box::new(move || {
-        black_box(chunk::ends(black_box(text.as_bytes()), 4096).expect("a limit"));
+        black_box(chunk::ends(black_box(text.as_bytes()), 4096, false).expect("a limit"));
     })
 }

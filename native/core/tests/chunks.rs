@@ -7,7 +7,7 @@ use pylon_core::chunk::{ends, is_utf8};
 #[test]
 fn cuts_at_paragraphs() {
     let text = format!("{}\n\n{}. {}", "a".repeat(40), "b".repeat(50), "字".repeat(30));
-    let found = ends(text.as_bytes(), 64).expect("a bound");
+    let found = ends(text.as_bytes(), 64, false).expect("a bound");
     assert_eq!(found[..2], [42, 94]);
     assert_eq!(found.last(), Some(&text.len()));
     assert!(
@@ -18,8 +18,8 @@ fn cuts_at_paragraphs() {
 /// A bound that is too small is refused; the largest is none.
 #[test]
 fn bounds() {
-    assert_eq!(ends(b"text", 63), Err(Error::Text("a span has 64 bytes at least and 2^63-1 at most")));
-    assert_eq!(ends(b"", 64), Ok(vec![]));
-    assert_eq!(ends(b"\xff", usize::MAX), Ok(vec![1]));
+    assert_eq!(ends(b"text", 63, false), Err(Error::Text("a span has 64 bytes at least and 2^63-1 at most")));
+    assert_eq!(ends(b"", 64, false), Ok(vec![]));
+    assert_eq!(ends(b"\xff", usize::MAX, false), Ok(vec![1]));
     assert!(is_utf8("字".as_bytes()) && !is_utf8(b"\xe5\xad"));
 }

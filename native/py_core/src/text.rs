@@ -32,12 +32,16 @@ fn with<T: Send>(text: &Bound<'_, PyAny>, f: impl FnOnce(&[u8]) -> T + Send) -> 
 }
 
 #[pyfunction]
-#[pyo3(signature = (text, max_bytes, /))]
-pub(crate) fn chunk_spans<'py>(text: &Bound<'py, PyAny>, max_bytes: &Bound<'py, PyAny>) -> Result<Bound<'py, PyList>> {
+#[pyo3(signature = (text, max_bytes, content_defined=false, /))]
+pub(crate) fn chunk_spans<'py>(
+    text: &Bound<'py, PyAny>,
+    max_bytes: &Bound<'py, PyAny>,
+    content_defined: bool,
+) -> Result<Bound<'py, PyList>> {
     // A bound that fits no machine word bounds nothing; one below zero is too small.
     let max_bytes = integer(max_bytes, "a span has 64 bytes at least and 2^63-1 at most")?;
     let max_bytes = usize::try_from(max_bytes).unwrap_or(0);
-    let ends = with(text, |text| chunk::ends(text, max_bytes))??;
+    let ends = with(text, |text| chunk::ends(text, max_bytes, content_defined))??;
     Ok(pairs(text.py(), &ends)?)
 }
 

@@ -152,7 +152,7 @@ impl Kind for Sentence {
 
     #[inline(always)]
     fn cut(text: &[u8], at: usize) -> Option<usize> {
-        Some(at + if text[at] < 128 { 2 } else { 3 })
+        sentence(text, at)
     }
 }
 
@@ -168,6 +168,28 @@ impl Kind for Space {
     #[inline(always)]
     fn cut(_: &[u8], at: usize) -> Option<usize> {
         Some(at + 1)
+    }
+}
+
+/// Of which kind the place at `at` is, behind a line end: 0 for any line, 1 before a block, 2 behind an empty line, 3 behind one
+/// before something at column 0, 4 before a heading.
+pub(super) fn line_kind(text: &[u8], at: usize) -> u64 {
+    let line = &text[..at - 1];
+    if heading(text, at) {
+        4
+    } else if line.strip_suffix(b"\r").unwrap_or(line).ends_with(b"\n") {
+        2 + u64::from(outermost(text, at))
+    } else {
+        u64::from(opening(text, at))
+    }
+}
+
+/// Where the sentence ends whose last sign is at `at`, if one is.
+pub(super) fn sentence(text: &[u8], at: usize) -> Option<usize> {
+    match text[at..] {
+        [b'.' | b'!' | b'?', b' ', ..] => Some(at + 2),
+        [0xe3, 0x80, 0x82, ..] | [0xef, 0xbc, 0x81 | 0x9f, ..] => Some(at + 3),
+        _ => None,
     }
 }
 

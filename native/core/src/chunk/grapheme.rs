@@ -71,6 +71,24 @@ fn apart(text: &[u8], start: usize, at: usize) -> bool {
     (alone(before) && (alone(after) || regional)) || by_rules(text, start, at, at + after.len_utf8())
 }
 
+/// Whether a grapheme begins at `at` whatever stands before the character before it (`0 < at < text.len()`).
+pub(super) fn parts(text: &[u8], at: usize) -> bool {
+    if text[at - 1] < 128 && text[at] < 128 {
+        return starts(text, 0, at);
+    }
+    let first = begin(text, at - 1);
+    if !starts(text, first, at) {
+        return false;
+    }
+    let Some(before) = character(text, first).filter(|&before| !alone(before)) else {
+        return true;
+    };
+    // What joins a letter before it is a mark or a joiner, behind which more of the text may count.
+    let mut pair = [b'x', 0, 0, 0, 0];
+    let end = 1 + before.encode_utf8(&mut pair[1..]).len();
+    by_rules(&pair, 0, 1, end)
+}
+
 /// The rules, read from the end of the character at `at` backward as far as they ask.
 fn by_rules(text: &[u8], start: usize, at: usize, end: usize) -> bool {
     let mut cursor = GraphemeCursor::new(at - start, end - start, true);

@@ -5,12 +5,14 @@
 //! read, so a file that is mapped is cut without reading it whole; bytes that are no UTF-8 are characters of their own.
 
 mod boundary;
+mod content;
 mod grapheme;
 mod lanes;
 mod window;
 
 use crate::error::Error;
 use lanes::Lanes;
+use std::ops::Range;
 use window::Window;
 
 /// The smallest bound: room for every grapheme that people write.
@@ -30,33 +32,51 @@ fn window(max_bytes: usize) -> usize {
 /// something at column 0 first), the start of a block of code or of a definition at column 0, a line end, a sentence end, a
 /// space, a grapheme. The window is a quarter of the bound: 256 bytes at least (half of a small bound), and 2048 at most.
 ///
+/// With `content_defined` the text is cut first where its content says so (`content.rs`), so that an edit changes only the spans
+/// around it. Such spans are shorter: half the bound on average.
+///
 /// # Errors
 /// `Error::Text` where `max_bytes` is less than `MIN_BYTES`.
-pub fn ends(text: &[u8], max_bytes: usize) -> Result<Vec<usize>, Error> {
+pub fn ends(text: &[u8], max_bytes: usize, content_defined: bool) -> Result<Vec<usize>, Error> {
     if max_bytes < MIN_BYTES {
         return Err(Error::Text("a span has 64 bytes at least and 2^63-1 at most"));
     }
     #[cfg(target_arch = "x86_64")]
     if lanes::Avx2::here() {
-        return Ok(ends_by::<lanes::Avx2>(text, max_bytes));
+        return Ok(ends_by::<lanes::Avx2>(text, max_bytes, content_defined));
     }
-    Ok(ends_by::<u64>(text, max_bytes))
+    Ok(ends_by::<u64>(text, max_bytes, content_defined))
 }
 
-/// Two spans that follow each other cover `max_bytes` nearly and cost that much at most, so the whole is linear whatever the
-/// text: a span is short only where the next grapheme fills the bound.
-fn ends_by<L: Lanes>(text: &[u8], max_bytes: usize) -> Vec<usize> {
+fn ends_by<L: Lanes>(text: &[u8], max_bytes: usize, content_defined: bool) -> Vec<usize> {
     let mut ends = Vec::with_capacity(text.len() / (max_bytes - window(max_bytes)) + 2);
     let mut start = 0;
-    while text.len() - start > max_bytes {
-        let high = start + max_bytes;
-        start = Window { text, start, low: high - window(max_bytes), high }.cut::<L>();
+    if content_defined {
+        for summit in content::summits(text, max_bytes / 4) {
+            cut::<L>(text, start..summit, max_bytes, true, &mut ends);
+            start = summit;
+        }
+    }
+    cut::<L>(text, start..text.len(), max_bytes, content_defined, &mut ends);
+    ends
+}
+
+/// The spans of a part of the text; `even`, if the last two shall be of about one size.
+///
+/// Two spans that follow each other cover `max_bytes` nearly and cost that much at most, so the whole is linear whatever the
+/// text: a span is short only where the next grapheme fills the bound.
+fn cut<L: Lanes>(text: &[u8], part: Range<usize>, max_bytes: usize, even: bool, ends: &mut Vec<usize>) {
+    let mut start = part.start;
+    while part.end - start > max_bytes {
+        let half = ((part.end - start) / 8 * 5).max(MIN_BYTES);
+        let most = if even { half.min(max_bytes) } else { max_bytes };
+        let high = start + most;
+        start = Window { text, start, low: high - window(most), high }.cut::<L>();
         ends.push(start);
     }
-    if start < text.len() {
-        ends.push(text.len());
+    if start < part.end {
+        ends.push(part.end);
     }
-    ends
 }
 
 /// Whether `text` is UTF-8 all through.
@@ -117,8 +137,10 @@ mod tests {
     #[test]
     fn every_processor_cuts_the_same() {
         for text in texts() {
-            for max_bytes in [64, 65, 127, 128, 200, 1000, 9000] {
-                assert_eq!(ends(&text, max_bytes), Ok(ends_by::<u64>(&text, max_bytes)));
+            for (max_bytes, content) in
+                [64, 65, 127, 128, 200, 1000, 9000].into_iter().flat_map(|most| [(most, false), (most, true)])
+            {
+                assert_eq!(ends(&text, max_bytes, content), Ok(ends_by::<u64>(&text, max_bytes, content)));
             }
         }
     }
