@@ -1,9 +1,39 @@
 //! Keys and BIP-340 signatures, thin over libsecp256k1.
 
 use crate::error::{Error, array, random};
+use crate::sha256::{self, Block, State};
 use secp256k1::ffi::{self, CPtr};
-use secp256k1::{Keypair, PublicKey, Secp256k1, SecretKey, SignOnly, XOnlyPublicKey, schnorr};
+use secp256k1::{All, Keypair, PublicKey, Secp256k1, SecretKey, XOnlyPublicKey};
 use std::ffi::c_void;
+use std::slice;
+use std::sync::LazyLock;
+
+/// For verifying, and what every signer's own context is a copy of.
+static CONTEXT: LazyLock<Secp256k1<All>> = LazyLock::new(context);
+
+/// libsecp256k1, made to hash by our SHA-256, which uses the machine's instructions for it where there are some; its own does not.
+fn context() -> Secp256k1<All> {
+    let context = Secp256k1::new();
+    // SAFETY: the context is proper, and nobody else has it yet; `compress` does what is asked for, which libsecp256k1 tests.
+    unsafe { set_sha256_compression(context.ctx().as_ptr(), Some(compress)) };
+    context
+}
+
+type Compress = unsafe extern "C" fn(*mut u32, *const u8, usize);
+
+unsafe extern "C" {
+    // The crate has it compiled, under its prefix, and does not declare it.
+    #[link_name = "rustsecp256k1_v0_14_context_set_sha256_compression"]
+    fn set_sha256_compression(context: *mut ffi::Context, compress: Option<Compress>);
+}
+
+/// Eight words of state, and so many blocks of 64 bytes.
+unsafe extern "C" fn compress(state: *mut u32, blocks: *const u8, count: usize) {
+    // SAFETY: libsecp256k1 gives eight words that it has for itself, and `count` blocks; bytes need no alignment.
+    let (state, blocks) =
+        unsafe { (&mut *state.cast::<State>(), slice::from_raw_parts(blocks.cast::<Block>(), count)) };
+    sha256::compress(state, blocks);
+}
 
 /// A secret key in 1..n-1.
 pub(crate) fn secret_key(bytes: &[u8]) -> Result<SecretKey, Error> {
@@ -18,7 +48,17 @@ pub fn verify(pubkey: [u8; 32], signature: [u8; 64], message: &[u8]) -> bool {
 
 /// The same by a key that is read already.
 pub(crate) fn verify_by(key: &XOnlyPublicKey, signature: [u8; 64], message: &[u8]) -> bool {
-    schnorr::Signature::from_byte_array(signature).verify(message, key).is_ok()
+    // SAFETY: the context and the key are proper, `signature` has 64 bytes and `message` the length given.
+    let right = unsafe {
+        ffi::secp256k1_schnorrsig_verify(
+            CONTEXT.ctx().as_ptr(),
+            signature.as_ptr(),
+            message.as_ptr(),
+            message.len(),
+            key.as_c_ptr(),
+        )
+    };
+    right == 1
 }
 
 /// The key with these coordinates (big-endian bytes): without the square root that `verify` takes for y.
@@ -40,7 +80,7 @@ pub fn public_key(secret: &[u8]) -> Result<[u8; 33], Error> {
 /// Signs with a context of its own, blinded once with fresh randomness. The crate's own `schnorr::sign_*` blinds a
 /// global context again after each signature, which doubles the cost.
 pub struct Signer {
-    context: Secp256k1<SignOnly>,
+    context: Secp256k1<All>,
     keypair: Keypair,
 }
 
@@ -48,7 +88,7 @@ impl Signer {
     /// A signer for a secret key of 32 bytes.
     pub fn new(secret: &[u8]) -> Result<Self, Error> {
         let keypair = Keypair::from_secret_bytes(array(secret, "a secret key")?).map_err(|_| Error::SecretKey)?;
-        let mut context = Secp256k1::signing_only();
+        let mut context = CONTEXT.clone();
         context.seeded_randomize(&random()?);
         Ok(Self { context, keypair })
     }

@@ -6,8 +6,8 @@ mod x86;
 use std::cell::Cell;
 
 /// A hash in the making.
-type State = [u32; 8];
-type Block = [u8; 64];
+pub(crate) type State = [u32; 8];
+pub(crate) type Block = [u8; 64];
 
 /// The first 32 bits of the fractional parts of the square roots of the first 8 primes.
 const START: State =
@@ -41,6 +41,11 @@ pub fn digest(message: &mut Vec<u8>) -> [u8; 32] {
     }
     message.truncate(length);
     bytes(state)
+}
+
+/// Takes whole blocks into the state of a hash in the making.
+pub(crate) fn compress(state: &mut State, blocks: &[Block]) {
+    Machine::this().compress(state, blocks);
 }
 
 /// Hashes many messages. `next` appends the next one to the empty buffer that it is given and answers whose it is, or None
