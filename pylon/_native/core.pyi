@@ -150,7 +150,7 @@ class Signer:
 class Seen:
     """What was verified (whole id and whole signature) and what was delivered (a scope and a whole id), in room taken at once.
 
-    Of either at least the last `capacity` entries and at most twice as many are remembered, 328 bytes of room for each of `capacity`;
+    Of either at least the last `capacity` entries and at most twice as many are remembered, in some 300 bytes for each of `capacity`;
     ValueError outside 1 to 2^24. `check_events` asks and fills it; several threads may.
     """
 

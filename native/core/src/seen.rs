@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::hash::Secret;
 use hashbrown::HashTable;
 
-/// The largest capacity: 2.8 GB of room, and what a place's number can hold.
+/// The largest capacity: some 5 GB of room, and what the number of a place can hold.
 pub const MAX_CAPACITY: usize = 1 << 24;
 
 /// What is said of another capacity.
@@ -21,7 +21,7 @@ pub struct Seen {
 
 impl Seen {
     /// Remembers at least the last `capacity` entries (1 to `MAX_CAPACITY`) of either sort and twice as many at most. All room is
-    /// taken now: 328 bytes an entry.
+    /// taken now: some 300 bytes an entry.
     pub fn new(capacity: usize) -> Result<Self, Error> {
         if !(1..=MAX_CAPACITY).contains(&capacity) {
             return Err(Error::Seen(CAPACITY));
