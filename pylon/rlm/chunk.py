@@ -16,14 +16,30 @@ SLACK: Final = 16
 TINY: Final = 3
 """A last piece smaller than this part of its share is shared with the one before."""
 
+AHEAD: Final = 64
+"""Bytes behind a span that say what it may end before: a heading, a definition, a grapheme that begins there."""
+
 
 class Document(msgspec.Struct, frozen=True):
-    """What a file says. `pages` where it has pages; `note` is what its reader should know, a sentence or nothing."""
+    """What a file says: text, or its bytes as UTF-8, such as those of a file that is mapped.
+
+    `pages` where it has pages; `note` is what its reader should know, a sentence or nothing.
+    """
 
     name: str
-    text: str
+    content: str | memoryview
     pages: int | None = None
     note: str = ""
+
+    @property
+    def text(self) -> str:
+        """All of it, as text."""
+        return self.content if isinstance(self.content, str) else str(self.content, "utf-8", "replace")
+
+    @property
+    def raw(self) -> memoryview:
+        """All of it, as UTF-8."""
+        return memoryview(self.content.encode()) if isinstance(self.content, str) else self.content
 
 
 class Piece(msgspec.Struct, frozen=True):
@@ -40,15 +56,15 @@ def cut(documents: Sequence[Document], max_bytes: int) -> list[Piece]:
     """The pieces of all documents, in order, without those that are white space. ValueError for `max_bytes` below 64."""
     pieces: list[Piece] = []
     for document in documents:
-        raw = document.text.encode()
+        raw = document.raw
         for start, end in _even(raw, max_bytes):
-            text = raw[start:end].decode()
+            text = str(raw[start:end], "utf-8", "replace")  # a mapped file may have changed since it was read
             if text and not text.isspace():
                 pieces.append(Piece(len(pieces) + 1, text, start, end, document.name))
     return pieces
 
 
-def _even(raw: bytes, most: int) -> Iterator[tuple[int, int]]:
+def _even(raw: memoryview, most: int) -> Iterator[tuple[int, int]]:
     """As many spans as `chunk_spans` makes, of about one size, none tiny."""
     left = len(_native.chunk_spans(raw, most))
     start = 0
@@ -67,17 +83,14 @@ def _even(raw: bytes, most: int) -> Iterator[tuple[int, int]]:
         yield waiting
 
 
-def _end(raw: bytes, start: int, most: int) -> int:
+def _end(raw: memoryview, start: int, most: int) -> int:
     """Where the first span from `start` on ends. Only its window is looked at, so that all of them together stay linear."""
     if len(raw) - start <= most:
         return len(raw)
-    seen = start + most + 1
-    while seen < len(raw) and raw[seen] & 0xC0 == 0x80:  # a character goes on
-        seen += 1
-    return start + _native.chunk_spans(raw[start:seen], most)[0][1]
+    return start + _native.chunk_spans(raw[start : start + most + AHEAD], most)[0][1]
 
 
-def _two(raw: bytes, start: int, middle: int, most: int) -> Iterator[tuple[int, int]]:
+def _two(raw: memoryview, start: int, middle: int, most: int) -> Iterator[tuple[int, int]]:
     """The rest, which was cut at `middle`: in two halves, or whole where it fits."""
     size = len(raw) - start
     if size <= most:

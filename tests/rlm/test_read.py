@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import mmap
 import os
 import resource
 import socket
@@ -141,22 +143,44 @@ def test_a_file_that_is_too_big(tmp_path: Path) -> None:
 
 
 def test_fifty_megabytes_of_text(tmp_path: Path) -> None:
-    """A text of 50 MB is read and cut, in less than eight times its size of memory."""
+    """A text of 50 MB is read and cut in less than three times its size of memory: its pages, and the text of its pieces."""
     path = tmp_path / "long.txt"
     line = "The mill turned while the tide was out, and stood still when the water rose again.\n"
     path.write_text((line * 12 + "\n") * 50_000, "utf-8")
     code = (
         "import resource, sys; from pathlib import Path; from pylon.rlm.chunk import cut; from pylon.rlm.read import read\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "before = peak(); document = read(Path(sys.argv[1])); pieces = cut([document], 16_384)\n"
+        "before = peak(); document = read(Path(sys.argv[1])); pieces = cut([document], 16_384); grown = peak() - before\n"
         "assert ''.join(piece.text for piece in pieces) == document.text\n"
-        "print(len(document.text), len(pieces), peak() - before)\n"
+        "print(len(document.text), len(pieces), grown)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True, timeout=120)
     size, pieces, grown = map(int, done.stdout.split())
     assert size == path.stat().st_size
     assert size / 16_384 <= pieces <= size / 12_000
-    assert grown * (1 if sys.platform == "darwin" else 1024) < 8 * size
+    assert grown * (1 if sys.platform == "darwin" else 1024) < 3 * size
+
+
+def test_a_text_is_mapped(tmp_path: Path) -> None:
+    """No byte of a file is copied before it is cut; what is written to it before that is read as it then is, valid or not."""
+    path = put(tmp_path, "a.txt", b"one two three")
+    document = read(path)
+    assert isinstance(document.content, memoryview)
+    assert isinstance(document.content.obj, mmap.mmap)
+    with path.open("r+b") as file:
+        file.write(b"\xff")
+    assert document.text == "\ufffdne two three"
+    assert [piece.text for piece in cut([document], 64)] == ["\ufffdne two three"]
+
+
+def test_what_cannot_be_mapped_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are file systems that map nothing, and files that the system makes up, which have no size."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENODEV, "No such device")
+
+    monkeypatch.setattr(mmap, "mmap", refuse)
+    assert read(put(tmp_path, "a.txt", b"one two three")).text == "one two three"
 
 
 def test_a_paper(tmp_path: Path) -> None:
