@@ -45,17 +45,18 @@ impl<'a> Canonical<'a> {
     #[inline]
     pub fn value(&mut self, value: &str) {
         let text = value.as_bytes();
-        if self.values == 0
-            && let [c] = *text
-            && c.is_ascii_alphabetic()
-        {
-            self.out.extend_from_slice(&[b'"', c, b'"']); // the name of almost every tag
-        } else if self.values == 0 {
-            self.best.run(Quote { before: b"", text, out: self.out });
-        } else {
-            self.best.run(Quote { before: b",", text, out: self.out });
+        if self.values > 0 {
+            self.out.push(b',');
         }
         self.values += 1;
+        if text.len() <= 8 && text.iter().all(u8::is_ascii_alphanumeric) {
+            // Names of tags, markers, kinds: done before the other way has begun.
+            self.out.push(b'"');
+            text.iter().for_each(|&c| self.out.push(c));
+            self.out.push(b'"');
+        } else {
+            self.best.run(Quote { before: b"", text, out: self.out });
+        }
     }
 
     /// The id of the event with this content.

@@ -3,7 +3,7 @@
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-use std::cell::Cell;
+use std::cell::RefCell;
 
 /// A hash in the making.
 pub(crate) type State = [u32; 8];
@@ -20,7 +20,7 @@ const START: State =
 #[must_use]
 pub fn digest(message: &mut Vec<u8>) -> [u8; 32] {
     thread_local! {
-        static FIRST: Cell<(Block, State)> = const { Cell::new(([0; 64], START)) };
+        static FIRST: RefCell<(Block, State)> = const { RefCell::new(([0; 64], START)) };
     }
     let length = message.len();
     pad(message);
@@ -28,13 +28,13 @@ pub fn digest(message: &mut Vec<u8>) -> [u8; 32] {
     let mut state = START;
     match message.as_chunks().0 {
         [first, rest @ ..] if length >= 64 => {
-            let (block, after) = FIRST.get();
-            if same(first, &block) {
-                state = after;
-            } else {
-                machine.compress(&mut state, &[*first]);
-                FIRST.set((*first, state));
-            }
+            FIRST.with_borrow_mut(|(block, after)| {
+                if !same(first, block) {
+                    machine.compress(&mut state, &[*first]);
+                    (*block, *after) = (*first, state);
+                }
+                state = *after;
+            });
             machine.compress(&mut state, rest);
         }
         blocks => machine.compress(&mut state, blocks),
@@ -167,7 +167,8 @@ fn pad(message: &mut Vec<u8>) {
     };
     let bits = message.len() as u64 * 8;
     let padded = (message.len() + 9).next_multiple_of(64);
-    message.extend_from_slice(&PADDING[..padded - 8 - message.len()]);
+    message.extend_from_slice(&PADDING); // of a length that is known, so that it is no call
+    message.truncate(padded - 8);
     message.extend_from_slice(&bits.to_be_bytes());
 }
 
