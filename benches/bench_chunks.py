@@ -48,6 +48,15 @@ def test_chunk_spans_of_the_twin(against: Against, name: str) -> None:
     )
 
 
+def test_content_defined(against: Against) -> None:
+    """Boundaries that depend on what stands around them alone, so that an edit moves only those near it."""
+    text = TEXTS["English"].encode()
+    against(
+        "chunk spans, 4 KB, English, content-defined", partial(_native.chunk_spans, text, 4096, True), "the same, as large as may be",
+        partial(_native.chunk_spans, text, 4096), agree=lambda ours, theirs: ours[-1][1] == theirs[-1][1] == len(text),
+    )
+
+
 @pytest.mark.parametrize("most", LIMITS)
 def test_floor_of_chunk_spans(against: Against, most: int) -> None:
     """What is left where every boundary is known: as many pairs of numbers in a list, made without a line of Python in between."""
