@@ -1,7 +1,10 @@
 //! The escapes of JSON strings (RFC 8259 section 7).
 
 use crate::json::Text;
+use crate::simd::{Isa, Task, on_best};
 use std::borrow::Cow;
+
+const BLOCK: usize = 64;
 
 /// Which bytes of a block are escaped, from the bits of its backslashes and from whether its first byte is escaped. A
 /// backslash that is escaped itself may be missing. Also whether the byte after the block is escaped.
@@ -67,28 +70,55 @@ pub fn unescaped(raw: &[u8], text: Text) -> Cow<'_, [u8]> {
 }
 
 /// `s` without its escapes, the first of which stands at `at`.
-fn unescape(s: &[u8], mut at: usize) -> Vec<u8> {
-    let mut out = Vec::with_capacity(s.len());
-    out.extend_from_slice(&s[..at]);
-    while let Some(&c) = s.get(at + 1) {
-        at += 2;
-        match c {
-            b'n' => out.push(b'\n'),
-            b'r' => out.push(b'\r'),
-            b't' => out.push(b'\t'),
-            b'b' => out.push(8),
-            b'f' => out.push(12),
-            b'u' => {
-                // What a reader let pass has no other.
-                let (character, length) = character(&s[at - 2..]).unwrap_or((char::REPLACEMENT_CHARACTER, 2));
-                out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-                at += length - 2;
+fn unescape(s: &[u8], at: usize) -> Vec<u8> {
+    on_best(Unescape { s, at })
+}
+
+struct Unescape<'a> {
+    s: &'a [u8],
+    at: usize,
+}
+
+impl Task for Unescape<'_> {
+    type Output = Vec<u8>;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> Vec<u8> {
+        let Self { s, mut at } = self;
+        // Nothing gets longer; a whole block is written where the last bytes go.
+        let mut out = vec![0; s.len() + BLOCK];
+        out[..at].copy_from_slice(&s[..at]);
+        let mut end = at;
+        while at < s.len() {
+            let block = isa.load(s, at);
+            if let Some(to) = out[end..].first_chunk_mut() {
+                isa.store(block, to);
             }
-            c => out.push(c),
+            let slash = isa.marks(block).slash.trailing_zeros() as usize;
+            let plain = slash.min(s.len() - at);
+            (at, end) = (at + plain, end + plain);
+            if slash < BLOCK {
+                let (character, length) = meaning(&s[at..]);
+                end += character.encode_utf8(&mut out[end..]).len();
+                at += length;
+            }
         }
-        let end = memchr::memchr(b'\\', &s[at..]).map_or(s.len(), |k| at + k);
-        out.extend_from_slice(&s[at..end]);
-        at = end;
+        out.truncate(end);
+        out
     }
-    out
+}
+
+/// The character of the escape at the start of `s`, which a reader let pass, and the bytes it takes.
+#[inline(always)]
+fn meaning(s: &[u8]) -> (char, usize) {
+    match s.get(1) {
+        Some(b'n') => ('\n', 2),
+        Some(b'r') => ('\r', 2),
+        Some(b't') => ('\t', 2),
+        Some(b'b') => ('\u{8}', 2),
+        Some(b'f') => ('\u{c}', 2),
+        Some(b'u') => character(s).unwrap_or((char::REPLACEMENT_CHARACTER, 2)), // a reader lets no other pass
+        Some(&c) => (char::from(c), 2),
+        None => ('\\', 1),
+    }
 }

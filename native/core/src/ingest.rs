@@ -59,11 +59,16 @@ pub fn check(arrivals: &[Arrival<'_>], seen: &Mutex<Seen>) -> Vec<Result<Scanned
     }
     verify(&mut found, &open);
     let mut seen = lock(seen);
+    for &i in &open {
+        if let Ok(event) = &found[i] {
+            seen.note_verified(&event.id, &event.signature);
+        }
+    }
     for (arrival, result) in arrivals.iter().zip(&mut found) {
-        let Ok(event) = result else { continue };
-        seen.note_verified(&event.id, &event.signature);
         // A copy of this very batch, or of one that was checked meanwhile.
-        if arrival.scope.is_some_and(|scope| !seen.note_delivered(scope, &event.id)) {
+        if let (Some(scope), Ok(event)) = (arrival.scope, &result)
+            && !seen.note_delivered(scope, &event.id)
+        {
             *result = Err(DUPLICATE);
         }
     }

@@ -7,6 +7,7 @@ use pylon_core::filter::View;
 use pylon_core::ingest::{self, Arrival};
 use pylon_core::{Error, event};
 use pyo3::basic::CompareOp;
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::sync::PyOnceLock;
@@ -14,86 +15,101 @@ use pyo3::types::{PyBytes, PyInt, PyList, PyString, PyTuple};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 
-/// An event whose form, id and signature hold. It keeps the text that it came in; a field becomes a Python value when it
-/// is asked for, and stays.
+/// An event whose form, id and signature hold. What everybody reads is made with it, and reading it is reading a slot; the
+/// content, which may be long, is made when it is asked for, from the text that the event keeps.
 #[pyclass(frozen, module = "pylon._native.core")]
 pub(crate) struct VerifiedEvent {
     text: PyBackedBytes,
     fields: event::Scanned,
-    id: PyOnceLock<Py<PyString>>,
-    pubkey: PyOnceLock<Py<PyString>>,
-    tags: PyOnceLock<Py<PyTuple>>,
+    #[pyo3(get)]
+    id: Py<PyString>,
+    #[pyo3(get)]
+    pubkey: Py<PyString>,
+    #[pyo3(get)]
+    kind: Py<PyInt>,
+    #[pyo3(get)]
+    tags: Py<PyTuple>,
     content: PyOnceLock<Py<PyString>>,
     raw: PyOnceLock<Py<PyBytes>>,
 }
 
 impl VerifiedEvent {
-    pub(crate) fn new(text: PyBackedBytes, fields: event::Scanned) -> Self {
-        Self {
-            text,
-            fields,
-            id: PyOnceLock::new(),
-            pubkey: PyOnceLock::new(),
-            tags: PyOnceLock::new(),
+    /// The event; what it has in common with the one before it is shared.
+    pub(crate) fn new(
+        py: Python<'_>,
+        text: PyBackedBytes,
+        fields: event::Scanned,
+        before: Option<&VerifiedEvent>,
+    ) -> Result<Self> {
+        let pubkey = match before {
+            Some(other) if other.fields.pubkey == fields.pubkey => other.pubkey.clone_ref(py),
+            _ => hex::<64>(py, &fields.pubkey)?.unbind(),
+        };
+        let kind = match before {
+            Some(other) if other.fields.kind == fields.kind => other.kind.clone_ref(py),
+            _ => PyInt::new(py, fields.kind).unbind(),
+        };
+        Ok(Self {
+            id: hex::<64>(py, &fields.id)?.unbind(),
+            pubkey,
+            kind,
+            tags: tags(py, fields.tags.of(&text))?.unbind(),
             content: PyOnceLock::new(),
             raw: PyOnceLock::new(),
-        }
+            text,
+            fields,
+        })
     }
 
     /// What filters look at.
     pub(crate) fn view(&self) -> View<'_> {
         View::new(&self.text, &self.fields)
     }
-
-    fn make_tags<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyTuple>> {
-        let raw = self.fields.tags.of(&self.text);
-        let tags = event::tags(raw)
-            .map(|tag| {
-                let values = tag.map(|value| string(py, raw, value)).collect::<Result<Vec<_>>>()?;
-                Ok(PyTuple::new(py, values)?)
-            })
-            .collect::<Result<Vec<_>>>()?;
-        Ok(PyTuple::new(py, tags)?)
-    }
-
-    fn tag_list<'py>(&self, py: Python<'py>) -> Result<&Bound<'py, PyTuple>> {
-        Ok(self.tags.get_or_try_init(py, || self.make_tags(py).map(Bound::unbind))?.bind(py))
-    }
 }
 
+/// The tags in the JSON text of their array.
+fn tags<'py>(py: Python<'py>, raw: &[u8]) -> Result<Bound<'py, PyTuple>> {
+    let (mut tags, mut values) = (Vec::with_capacity(8), Vec::with_capacity(8));
+    for tag in event::tags(raw) {
+        for value in tag {
+            values.push(string(py, raw, value)?);
+        }
+        tags.push(PyTuple::new(py, values.drain(..))?);
+    }
+    Ok(PyTuple::new(py, tags)?)
+}
+
+/// A Python string of checked UTF-8.
 fn string<'py>(py: Python<'py>, raw: &[u8], text: event::Text) -> Result<Bound<'py, PyString>> {
-    Ok(PyString::from_bytes(py, &event::unescaped(raw, text))?)
+    let text = event::unescaped(raw, text);
+    if text.is_ascii() { ascii(py, &text) } else { Ok(PyString::from_bytes(py, &text)?) }
 }
 
-fn hex<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyString> {
-    PyString::new(py, &faster_hex::hex_string(bytes))
+/// A Python string of ASCII: its bytes are copied as they are.
+fn ascii<'py>(py: Python<'py>, text: &[u8]) -> Result<Bound<'py, PyString>> {
+    let length = ffi::Py_ssize_t::try_from(text.len()).map_err(|_| Error::Event("a string is too long"))?;
+    // SAFETY: `PyUnicode_New` gives a new reference or null with an error set, which `from_owned_ptr_or_err` turns into an
+    // error. Nobody else has the string yet, it holds `length` bytes of one character each (the largest is 127), and every
+    // one of them is written; `text` is ASCII, as the callers have seen to.
+    unsafe {
+        let string = Bound::from_owned_ptr_or_err(py, ffi::PyUnicode_New(length, 127))?;
+        ffi::PyUnicode_DATA(string.as_ptr()).cast::<u8>().copy_from_nonoverlapping(text.as_ptr(), text.len());
+        Ok(string.cast_into_unchecked())
+    }
+}
+
+/// Lower-case hexadecimal digits.
+fn hex<'py, const N: usize>(py: Python<'py>, bytes: &[u8]) -> Result<Bound<'py, PyString>> {
+    let mut digits = [0; N];
+    let _ = faster_hex::hex_encode(bytes, &mut digits); // it has the room
+    ascii(py, &digits)
 }
 
 #[pymethods]
 impl VerifiedEvent {
     #[getter]
-    fn id<'py>(&self, py: Python<'py>) -> &Bound<'py, PyString> {
-        self.id.get_or_init(py, || hex(py, &self.fields.id).unbind()).bind(py)
-    }
-
-    #[getter]
-    fn pubkey<'py>(&self, py: Python<'py>) -> &Bound<'py, PyString> {
-        self.pubkey.get_or_init(py, || hex(py, &self.fields.pubkey).unbind()).bind(py)
-    }
-
-    #[getter]
     fn created_at(&self) -> u64 {
         self.fields.created_at
-    }
-
-    #[getter]
-    fn kind(&self) -> u16 {
-        self.fields.kind
-    }
-
-    #[getter]
-    fn tags<'py>(&self, py: Python<'py>) -> Result<&Bound<'py, PyTuple>> {
-        self.tag_list(py)
     }
 
     #[getter]
@@ -105,8 +121,8 @@ impl VerifiedEvent {
     }
 
     #[getter]
-    fn sig<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
-        hex(py, &self.fields.signature)
+    fn sig<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyString>> {
+        hex::<128>(py, &self.fields.signature)
     }
 
     #[getter]
@@ -121,7 +137,7 @@ impl VerifiedEvent {
 
     #[pyo3(signature = (name, /))]
     fn first<'py>(&self, py: Python<'py>, name: &Bound<'py, PyString>) -> Result<Option<Bound<'py, PyTuple>>> {
-        for tag in self.tag_list(py)?.iter_borrowed() {
+        for tag in self.tags.bind_borrowed(py).iter_borrowed() {
             let tag = tag.cast::<PyTuple>().map_err(PyErr::from)?;
             if !tag.is_empty() && tag.get_borrowed_item(0)?.eq(name)? {
                 return Ok(Some(tag.to_owned()));
@@ -133,7 +149,7 @@ impl VerifiedEvent {
     #[pyo3(signature = (name, /))]
     fn values<'py>(&self, py: Python<'py>, name: &Bound<'py, PyString>) -> Result<Bound<'py, PyTuple>> {
         let mut found = Vec::new();
-        for tag in self.tag_list(py)?.iter_borrowed() {
+        for tag in self.tags.bind_borrowed(py).iter_borrowed() {
             let tag = tag.cast::<PyTuple>().map_err(PyErr::from)?;
             if tag.len() > 1 && tag.get_borrowed_item(0)?.eq(name)? {
                 found.push(tag.get_item(1)?);
@@ -192,11 +208,20 @@ pub(crate) fn check_events<'py>(
             ingest::check(&arrivals, seen)
         }
     });
-    let found = texts.into_iter().zip(checked).map(|(text, result)| match result {
-        Ok(fields) => Ok(Py::new(py, VerifiedEvent::new(text, fields))?.into_any()),
-        Err(code) => Ok(PyInt::new(py, code).into_any().unbind()),
-    });
-    Ok(PyList::new(py, found.collect::<Result<Vec<_>>>()?)?)
+    let found = PyList::empty(py);
+    let mut before: Option<Bound<'_, VerifiedEvent>> = None;
+    for (text, result) in texts.into_iter().zip(checked) {
+        match result {
+            Ok(fields) => {
+                let event = VerifiedEvent::new(py, text, fields, before.as_ref().map(Bound::get))?;
+                let event = Bound::new(py, event)?;
+                found.append(&event)?;
+                before = Some(event);
+            }
+            Err(code) => found.append(code)?,
+        }
+    }
+    Ok(found)
 }
 
 #[pyfunction]
@@ -214,9 +239,9 @@ pub(crate) fn check_codes<'py>(
 #[pyfunction]
 #[pyo3(signature = (raw, /))]
 pub(crate) fn load_event(raw: Bound<'_, PyBytes>) -> Result<VerifiedEvent> {
-    let text = PyBackedBytes::from(raw);
+    let text = PyBackedBytes::from(raw.clone());
     match event::scan(&text) {
-        Ok(fields) => Ok(VerifiedEvent::new(text, fields)),
+        Ok(fields) => VerifiedEvent::new(raw.py(), text, fields, None),
         Err(_) => Err(Fault::Core(Error::Event("what was kept is not an event"))),
     }
 }

@@ -82,7 +82,7 @@ impl Signer {
             let signature = self.signature(&id, aux, check)?;
             let text = PyBackedBytes::from(PyBytes::new(py, &signed::json(canonical, &id, &signature)));
             let fields = event::scan(&text).map_err(|_| error::Error::Event("an event cannot be written"))?;
-            Ok(VerifiedEvent::new(text, fields))
+            VerifiedEvent::new(py, text, fields, None)
         })
     }
 }
