@@ -1,6 +1,7 @@
 //! The escapes of JSON strings (RFC 8259 section 7).
 
 use crate::json::Text;
+use crate::quote::copy;
 use crate::simd::{Isa, Task, on_best};
 use std::borrow::Cow;
 
@@ -85,25 +86,25 @@ impl Task for Unescape<'_> {
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) -> Vec<u8> {
         let Self { s, mut at } = self;
-        // Nothing gets longer; a whole block is written where the last bytes go.
-        let mut out = vec![0; s.len() + BLOCK];
-        out[..at].copy_from_slice(&s[..at]);
-        let mut end = at;
+        let mut out = Vec::with_capacity(s.len() + BLOCK); // nothing gets longer, and pieces are written as whole blocks
+        out.extend_from_slice(&s[..at]);
         while at < s.len() {
-            let block = isa.load(s, at);
-            if let Some(to) = out[end..].first_chunk_mut() {
-                isa.store(block, to);
+            let mut end = at;
+            loop {
+                let plain = isa.marks(isa.load(s, end)).slash.trailing_zeros() as usize;
+                end += plain.min(s.len() - end);
+                if plain < BLOCK || end == s.len() {
+                    break;
+                }
             }
-            let slash = isa.marks(block).slash.trailing_zeros() as usize;
-            let plain = slash.min(s.len() - at);
-            (at, end) = (at + plain, end + plain);
-            if slash < BLOCK {
+            copy(isa, s, at, end, &mut out);
+            at = end;
+            if at < s.len() {
                 let (character, length) = meaning(&s[at..]);
-                end += character.encode_utf8(&mut out[end..]).len();
+                out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
                 at += length;
             }
         }
-        out.truncate(end);
         out
     }
 }
