@@ -7,6 +7,7 @@ PYLON_RUST_PROFILE (release, or quick for a faster build), CARGO_TARGET_DIR, XDG
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -75,29 +76,37 @@ class BuildExt(build_ext):
         tool("cargo")
         target = target_dir()
         cached = target / "extensions" / f"{stamp()}-{destination.name}"
-        if not cached.exists():
-            with tempfile.TemporaryDirectory() as wheels:
-                command = [
-                    tool("maturin"), "build", "--profile", PROFILE, "--locked", "--manifest-path", str(CRATE / "Cargo.toml"),
-                    "--interpreter", sys.executable, "--out", wheels,
-                ]
-                if sys.platform == "linux":
-                    command += ["--compatibility", "linux"]  # `auditwheel repair` looks at the whole wheel later
-                environment = os.environ | {"CARGO_TARGET_DIR": str(target), "PYLON_RUST_PROFILE": PROFILE}
-                subprocess.run(command, check=True, cwd=ROOT, env=environment)
-                (wheel,) = Path(wheels).glob("*.whl")
-                with zipfile.ZipFile(wheel) as archive:
-                    (name,) = [entry for entry in archive.namelist() if Path(entry).name.startswith("core.") and entry.endswith(".so")]
-                    code = archive.read(name)
-            cached.parent.mkdir(parents=True, exist_ok=True)
-            partial = cached.with_suffix(f".{os.getpid()}")
-            partial.write_bytes(code)
-            partial.replace(cached)
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        # One at a time: cargo leaves the library at one place, whichever clone it is of.
+        with (cached.parent / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not cached.exists():
+                partial = cached.with_suffix(f".{os.getpid()}")
+                partial.write_bytes(self.compiled(target))
+                partial.replace(cached)
         destination.parent.mkdir(parents=True, exist_ok=True)
         for old in destination.parent.glob("core.*.so"):  # never ship a stale one
             old.unlink()
         shutil.copyfile(cached, destination)
         destination.chmod(0o755)
+
+    def compiled(self, target: Path) -> bytes:
+        """The extension as cargo makes it of this clone."""
+        for crate in (ROOT / "native").glob("*/src/lib.rs"):
+            crate.touch()  # cargo goes by times, and would take the crate of another clone that was built after this one was written
+        with tempfile.TemporaryDirectory() as wheels:
+            command = [
+                tool("maturin"), "build", "--profile", PROFILE, "--locked", "--manifest-path", str(CRATE / "Cargo.toml"),
+                "--interpreter", sys.executable, "--out", wheels,
+            ]
+            if sys.platform == "linux":
+                command += ["--compatibility", "linux"]  # `auditwheel repair` looks at the whole wheel later
+            environment = os.environ | {"CARGO_TARGET_DIR": str(target), "PYLON_RUST_PROFILE": PROFILE}
+            subprocess.run(command, check=True, cwd=ROOT, env=environment)
+            (wheel,) = Path(wheels).glob("*.whl")
+            with zipfile.ZipFile(wheel) as archive:
+                (name,) = [entry for entry in archive.namelist() if Path(entry).name.startswith("core.") and entry.endswith(".so")]
+                return archive.read(name)
 
 
 cython = cythonize(

@@ -8,7 +8,7 @@ pub use crate::draft::Canonical;
 pub use crate::escapes::unescaped;
 pub use crate::ids::{check_ids, id_codes, id_of};
 pub use crate::json::Text;
-pub use crate::tags::{Tag, Tags, tags};
+pub use crate::tags::{Part, Tags, tags};
 
 /// The event holds.
 pub const OK: u8 = 0;

@@ -2,12 +2,21 @@
 
 use crate::json::Text;
 
-/// The tags in the text of their array (`Scanned::tags`), in order. Positions are those of `raw`.
+/// What stands in an array of tags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The next value of the tag, a string (`unescaped` says what it means).
+    Value(Text),
+    /// The tag has no more values.
+    End,
+}
+
+/// The tags in the text of their array (`Scanned::tags`), value by value, in order. Positions are those of `raw`.
 ///
-/// Any other text gives some tags or none; it does no harm.
+/// Any other text gives some parts or none; it does no harm.
 #[must_use]
 pub fn tags(raw: &[u8]) -> Tags<'_> {
-    Tags { raw, at: 1 }
+    Tags { raw, at: 1, inside: false }
 }
 
 /// An iterator over the tags.
@@ -15,51 +24,30 @@ pub fn tags(raw: &[u8]) -> Tags<'_> {
 pub struct Tags<'a> {
     raw: &'a [u8],
     at: usize,
+    inside: bool,
 }
 
-/// One tag: an iterator over its values, each a string (`unescaped` says what it means).
-#[derive(Clone, Debug)]
-pub struct Tag<'a> {
-    raw: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Iterator for Tags<'a> {
-    type Item = Tag<'a>;
-
-    fn next(&mut self) -> Option<Tag<'a>> {
-        let start = self.at + memchr::memchr(b'[', self.raw.get(self.at..)?)?;
-        let tag = Tag { raw: self.raw, at: start + 1 };
-        self.at = tag.end();
-        Some(tag)
-    }
-}
-
-impl Tag<'_> {
-    /// The byte after the tag's closing bracket.
-    fn end(&self) -> usize {
-        let mut tag = self.clone();
-        while tag.next().is_some() {}
-        tag.at
-    }
-}
-
-impl Iterator for Tag<'_> {
-    type Item = Text;
+impl Iterator for Tags<'_> {
+    type Item = Part;
 
     #[inline]
-    fn next(&mut self) -> Option<Text> {
-        // Between two strings stand only a comma and white space.
+    fn next(&mut self) -> Option<Part> {
+        // Between strings and brackets stand only commas and white space.
         while let Some(&c) = self.raw.get(self.at) {
             self.at += 1;
-            if c == b'"' {
-                let start = self.at;
-                let (end, plain) = closing(self.raw, start)?;
-                self.at = end + 1;
-                return Some(Text { start, end, canonical: plain });
-            }
-            if c == b']' {
-                self.raw = &self.raw[..self.at]; // nothing more, however often it is asked
+            match c {
+                b'"' if self.inside => {
+                    let start = self.at;
+                    let (end, plain) = closing(self.raw, start)?;
+                    self.at = end + 1;
+                    return Some(Part::Value(Text { start, end, canonical: plain }));
+                }
+                b'[' => self.inside = true,
+                b']' if self.inside => {
+                    self.inside = false;
+                    return Some(Part::End);
+                }
+                _ => {}
             }
         }
         None

@@ -1,7 +1,7 @@
 //! Events through the public face of the core: what `cargo test` alone can say without Python.
 
 use pylon_core::event::{
-    BAD_ID, BAD_SIGNATURE, BAD_UTF8, Canonical, OK, SYNTAX, check_ids, id_codes, id_of, scan, tags, unescaped,
+    BAD_ID, BAD_SIGNATURE, BAD_UTF8, Canonical, OK, Part, SYNTAX, check_ids, id_codes, id_of, scan, tags, unescaped,
 };
 use pylon_core::ingest::codes;
 use pylon_core::keys::{Signer, public_key, verify};
@@ -51,10 +51,14 @@ fn scans_frames() {
     assert_eq!(*unescaped(text.as_bytes(), scanned.content), *b"a");
     assert_eq!((scanned.created_at, scanned.kind, scanned.content.canonical), (1, 1, false));
     assert_eq!(id_of(text.as_bytes(), &scanned, &mut Vec::new()), scanned.id);
-    let tags: Vec<Vec<_>> = tags(scanned.tags.of(text.as_bytes()))
-        .map(|tag| tag.map(|value| unescaped(scanned.tags.of(text.as_bytes()), value).into_owned()).collect())
+    let raw = scanned.tags.of(text.as_bytes());
+    let parts: Vec<_> = tags(raw)
+        .map(|part| match part {
+            Part::Value(value) => Some(unescaped(raw, value).into_owned()),
+            Part::End => None,
+        })
         .collect();
-    assert_eq!(tags, [vec![b"p".to_vec(), b"a\"b".to_vec()], vec![]]);
+    assert_eq!(parts, [Some(b"p".to_vec()), Some(b"a\"b".to_vec()), None, None]);
     let bare = format!(r#"["EVENT",{event}]"#);
     assert_eq!(check_ids(&[&bare])[0].map(|scanned| scanned.subscription), Ok(None));
     let others = [

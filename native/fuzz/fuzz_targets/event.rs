@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pylon_core::event::{BAD_ID, BAD_SIGNATURE, BAD_UTF8, Canonical, OK, SYNTAX, Text, scan, tags, unescaped};
+use pylon_core::event::{BAD_ID, BAD_SIGNATURE, BAD_UTF8, Canonical, OK, Part, SYNTAX, Text, scan, tags, unescaped};
 use pylon_core::ingest::codes;
 use pylon_core::keys;
 use pylon_core::signed::json;
@@ -14,7 +14,7 @@ fuzz_target!(|text: &[u8]| {
     let slow = read(text);
     agrees(text, slow.as_ref());
     // Not the tags of an event: some tags or none, and an end.
-    assert!(tags(text).map(Iterator::count).sum::<usize>() <= text.len());
+    assert!(tags(text).count() <= text.len());
     if let (Some(found), Ok(text)) = (slow, std::str::from_utf8(text)) {
         let repaired = text.replace(&found.event.id, &hex(&found.event.identity()));
         agrees(repaired.as_bytes(), read(repaired.as_bytes()).as_ref());
@@ -34,7 +34,15 @@ fn agrees(text: &[u8], slow: Option<&Found<'_>>) {
     assert_eq!(&text[fast.object.0..fast.object.1], slow.object.as_bytes());
     let array = fast.tags.of(text);
     let value = |value: Text| String::from_utf8(unescaped(array, value).into_owned()).expect("UTF-8");
-    assert_eq!(tags(array).map(|tag| tag.map(value).collect::<Vec<_>>()).collect::<Vec<_>>(), event.tags);
+    let mut found = Vec::new();
+    let mut tag = Vec::new();
+    for part in tags(array) {
+        match part {
+            Part::Value(text) => tag.push(value(text)),
+            Part::End => found.push(std::mem::take(&mut tag)),
+        }
+    }
+    assert_eq!(found, event.tags);
 }
 
 /// The same event, made of its values as one of our own.

@@ -3,6 +3,7 @@
 use crate::filter::FilterIndex;
 use crate::seen::Seen;
 use crate::{Fault, Result};
+use pylon_core::event::Part;
 use pylon_core::filter::View;
 use pylon_core::ingest::{self, Arrival};
 use pylon_core::{Error, event};
@@ -70,11 +71,11 @@ impl VerifiedEvent {
 /// The tags in the JSON text of their array.
 fn tags<'py>(py: Python<'py>, raw: &[u8]) -> Result<Bound<'py, PyTuple>> {
     let (mut tags, mut values) = (Vec::with_capacity(8), Vec::with_capacity(8));
-    for tag in event::tags(raw) {
-        for value in tag {
-            values.push(string(py, raw, value)?);
+    for part in event::tags(raw) {
+        match part {
+            Part::Value(value) => values.push(string(py, raw, value)?),
+            Part::End => tags.push(PyTuple::new(py, values.drain(..))?),
         }
-        tags.push(PyTuple::new(py, values.drain(..))?);
     }
     Ok(PyTuple::new(py, tags)?)
 }
