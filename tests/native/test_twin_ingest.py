@@ -95,6 +95,7 @@ class Arriving(RuleBasedStateMachine):
     def expect(self, batch: list[tuple[bytes, int | None, int | None]]) -> list[int]:
         """The codes: first what was known before the batch, then what the batch itself adds."""
         codes = []
+        fresh = []
         for raw, scope, which in batch:
             code = CODES[raw]
             if code in (OK, BAD_SIGNATURE):
@@ -103,11 +104,14 @@ class Arriving(RuleBasedStateMachine):
                     code = DUPLICATE
                 elif which is not None and not self.twins[which].match(event):
                     code = UNWANTED
+                elif code == OK and (event.id, event.sig) not in self.twin.verifications:
+                    fresh.append((event.id, event.sig))
             codes.append(code)
+        for verified in fresh:
+            self.twin.verifications.add(verified)
         for i, (raw, scope, _) in enumerate(batch):
             if codes[i] == OK:
                 event = read(raw)
-                self.twin.verifications.add((event.id, event.sig))
                 if scope is not None:
                     codes[i] = DUPLICATE if (scope, event.id) in self.twin.deliveries else OK
                     self.twin.deliveries.add((scope, event.id))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pylon import _native
-from pylon._native import FilterIndex, Seen, Signer, VerifiedEvent, check_events, load_event, plain_filter, plain_ingest
+from pylon._native import FilterIndex, Seen, Signer, VerifiedEvent, check_events, load_event
 from pylon.nostr.filter import Filter
 
 ALICE, BOB = Signer(b"\x01" * 32), Signer(b"\x02" * 32)
@@ -113,44 +113,6 @@ def test_load_checks_the_form_alone() -> None:
     for raw in (b"", b"{}", b"\xff", event.raw[:-1]):
         with pytest.raises(ValueError, match="not an event"):
             load_event(raw)
-
-
-def test_lists_of_one_length() -> None:
-    """One scope and one index for each event, and both only with a cache."""
-    raw = ALICE.sign_event(1, 1, [], "").raw
-    wrong: list[tuple[Any, ...]] = [([raw], Seen(1), [1, 2]), ([raw], Seen(1), None, []), ([raw], None, [1])]
-    for arguments in wrong:
-        with pytest.raises(ValueError, match="for each event"):
-            cast(Any, check_events)(*arguments)
-    with pytest.raises(OverflowError):
-        check_events([raw], Seen(1), [-1])
-
-
-GENUINE = [ALICE.sign_event(1, kind, [["t", text]], text) for kind in (1, 7) for text in ("a", "b")]
-GENUINE.append(ALICE.sign_event(1, 1, [["t", "a"]], "a"))  # the first one, with another signature
-FORGED = [GENUINE[0].raw.replace(b'"a"', b'"x"'), GENUINE[0].raw.replace(GENUINE[0].sig.encode(), GENUINE[1].sig.encode()), b"{}", b"\xff"]
-TEXTS = [spelled(event, spelling) for event in GENUINE for spelling in (0, 2)] + FORGED
-
-
-@given(
-    st.lists(
-        st.lists(st.tuples(st.sampled_from(TEXTS), st.sampled_from([None, 1, 2]), st.booleans()), max_size=12), min_size=1, max_size=4
-    )
-)
-def test_as_the_twin(batches: list[list[tuple[bytes, int | None, bool]]]) -> None:
-    """Whatever arrives, for whom and in which batches: the events and the codes are those of the twin."""
-    notes, twin_notes = FilterIndex(), plain_filter.FilterIndex()
-    for index in (notes, twin_notes):
-        cast(Any, index).add(0, Filter(kinds=(1,)))
-    seen, twin = Seen(1000), plain_ingest.Seen()
-    for batch in batches:
-        texts, scopes = [text for text, _, _ in batch], [scope for _, scope, _ in batch]
-        ours = check_events(texts, seen, scopes, [notes if some else None for _, _, some in batch])
-        theirs = plain_ingest.check_events(texts, twin, scopes, [twin_notes if some else None for _, _, some in batch])
-        assert [one if isinstance(one, int) else (one.id, one.sig, one.content) for one in ours] == [
-            one if isinstance(one, int) else (one.id, one.sig, one.content) for one in theirs
-        ]
-    assert (seen.verified, seen.delivered) == (len(twin.verified), len(twin.delivered))
 
 
 def test_threads_share_a_cache() -> None:
