@@ -4,6 +4,7 @@
 mod x86;
 
 use std::cell::RefCell;
+use std::sync::OnceLock;
 
 /// A hash in the making.
 pub(crate) type State = [u32; 8];
@@ -191,12 +192,16 @@ enum Machine {
 }
 
 impl Machine {
+    #[inline]
     fn this() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        if x86::detected() {
-            return Self::Sha;
-        }
-        Self::Other
+        static THIS: OnceLock<Machine> = OnceLock::new();
+        *THIS.get_or_init(|| {
+            #[cfg(target_arch = "x86_64")]
+            if x86::detected() {
+                return Self::Sha;
+            }
+            Self::Other
+        })
     }
 
     #[inline]

@@ -7,6 +7,7 @@ mod sse2;
 use super::{Isa, Marks, Task};
 use std::arch::x86_64::{__m128i, __m256i, __m512i};
 use std::mem::MaybeUninit;
+use std::sync::OnceLock;
 
 /// A set of instructions, whose functions stand in the module.
 macro_rules! isa {
@@ -69,15 +70,19 @@ pub(super) enum Best {
 }
 
 impl Best {
+    /// Asked for once: each question to the processor's list takes a nanosecond.
     #[inline]
     pub(super) fn this() -> Self {
-        if has_avx512() {
-            Self::Avx512(Avx512(()))
-        } else if has_avx2() {
-            Self::Avx2(Avx2(()))
-        } else {
-            Self::Sse2(Sse2(()))
-        }
+        static BEST: OnceLock<Best> = OnceLock::new();
+        *BEST.get_or_init(|| {
+            if has_avx512() {
+                Self::Avx512(Avx512(()))
+            } else if has_avx2() {
+                Self::Avx2(Avx2(()))
+            } else {
+                Self::Sse2(Sse2(()))
+            }
+        })
     }
 
     #[inline]
@@ -93,12 +98,10 @@ impl Best {
 }
 
 /// With VBMI2, which the first machines with AVX-512 lack; those also slow down when they use it.
-#[inline]
 fn has_avx512() -> bool {
     is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vbmi2") && has_avx2()
 }
 
-#[inline]
 fn has_avx2() -> bool {
     is_x86_feature_detected!("avx2")
         && is_x86_feature_detected!("bmi1")
