@@ -99,7 +99,7 @@ def noise() -> dict[str, str | bytes]:
 
 
 def texts() -> dict[str, str | bytes]:
-    """Texts with every boundary that the chunker knows, and with what only looks like one. The bound (a u16) stands before the text."""
+    """Texts with every boundary that the chunker knows, and with what only looks like one. The bound and the way stand before the text."""
     parts = {
         "prose": "# A heading\n\nSome words. More words! Is it so?\r\n\r\n" * 6,
         "code": "use x;\n\n/// It.\npub fn f() {\n    a();\n}\n\n```rust\nfn g() {}\n```\n" * 5,
@@ -112,8 +112,11 @@ def texts() -> dict[str, str | bytes]:
         "line-ends": "\r\n\r\n\n\r\r\n" * 40,
         "comments": "#!/bin/sh\n# one\n# two\n#no\n####### seven\n" * 8,
     }
-    seeds: dict[str, str | bytes] = {name: b"\x08\x00" + text.encode() for name, text in parts.items()}
-    return seeds | {"no-utf-8": bytes(2) + bytes(range(256)) * 2 + b"\xed\xa0\x80\xf4\x90\x80\x80\xc0\x80\xe5\xad" * 20}
+    seeds: dict[str, str | bytes] = {}
+    for name, text in parts.items():
+        seeds |= {name: b"\x08\x00\x00" + text.encode(), f"{name}-by-content": b"\x08\x00\x01" + text.encode()}
+    broken = bytes(range(256)) * 2 + b"\xed\xa0\x80\xf4\x90\x80\x80\xc0\x80\xe5\xad" * 20
+    return seeds | {"no-utf-8": bytes(3) + broken, "no-utf-8-by-content": b"\0\0\1" + broken}
 
 
 def write(target: str, seeds: dict[str, str] | dict[str, str | bytes]) -> None:

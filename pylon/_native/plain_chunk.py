@@ -37,7 +37,10 @@ def chunk_spans(text: Buffer, max_bytes: int, content_defined: bool = False) -> 
     start = 0
     for stop in [*(summits(raw, max_bytes // 4) if content_defined else ()), len(raw)]:
         while (left := stop - start) > max_bytes:
-            end = _cut(raw, start, min(max_bytes, max(left // 8 * 5, MIN_BYTES)) if content_defined else max_bytes)
+            most = min(max_bytes, max(left // 8 * 5, MIN_BYTES)) if content_defined else max_bytes
+            end = _cut(raw, start, most)
+            if most < max_bytes and not _whole(raw, start, end):
+                end = _cut(raw, start, max_bytes)  # the grapheme is longer than the half, and may fit the bound
             spans.append((start, end))
             start = end
         if start < stop:

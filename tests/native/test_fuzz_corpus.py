@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import regex
 
 from pylon import _native
 from pylon._native import plain
@@ -56,3 +57,19 @@ def test_payloads(path: Path) -> None:
     payload = _native.nip44_encrypt(KEY, raw, bytes(32))
     assert payload == plain.nip44_encrypt(KEY, raw, bytes(32))
     assert _native.nip44_decrypt(KEY, payload) == raw
+
+
+@pytest.mark.parametrize("path", seeds("chunk"), ids=lambda path: path.name)
+def test_texts(path: Path) -> None:
+    """Native code and twin cut a text alike, and in no grapheme that fits the bound."""
+    raw = path.read_bytes()
+    most, content_defined, text = 64 + int.from_bytes(raw[:2], "little") % 1024, bool(raw[2] & 1), raw[3:]
+    spans = _native.chunk_spans(text, most, content_defined)
+    assert spans == plain.chunk_spans(text, most, content_defined)
+    cuts, at = {start for start, _ in spans}, 0
+    # What is no UTF-8 stands alone, as a control character does.
+    for grapheme in regex.findall(r"\X", text.decode(errors="surrogateescape").translate(dict.fromkeys(range(0xDC80, 0xDD00), "\0"))):
+        size = sum(len(character.encode()) for character in grapheme)
+        assert size > most or cuts.isdisjoint(range(at + 1, at + size))
+        at += size
+    assert at == len(text)

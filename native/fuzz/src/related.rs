@@ -2,7 +2,8 @@
 //! curve's endomorphism. Sums of such points meet the cases that formulas for points have to treat apart.
 
 use bitcoin::hashes::{Hash, HashEngine, sha256};
-use bitcoin::secp256k1::{Parity, Scalar, Secp256k1, SecretKey, XOnlyPublicKey};
+use bitcoin::secp256k1::schnorr::Signature;
+use bitcoin::secp256k1::{Message, Parity, Scalar, Secp256k1, SecretKey, VerifyOnly, XOnlyPublicKey};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use pylon_core::batch::Item;
 use std::sync::LazyLock;
@@ -134,4 +135,13 @@ impl Member {
         }
         Some(item)
     }
+}
+
+/// The verdict of another libsecp256k1 than the core's, with a SHA-256 of its own.
+#[must_use]
+pub fn holds(item: &Item) -> bool {
+    static CONTEXT: LazyLock<Secp256k1<VerifyOnly>> = LazyLock::new(Secp256k1::verification_only);
+    let (key, signature) = (XOnlyPublicKey::from_slice(&item.pubkey), Signature::from_slice(&item.signature));
+    let message = Message::from_digest(item.message);
+    matches!((key, signature), (Ok(key), Ok(signature)) if CONTEXT.verify_schnorr(&signature, &message, &key).is_ok())
 }

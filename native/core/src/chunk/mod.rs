@@ -70,9 +70,16 @@ fn cut<L: Lanes>(text: &[u8], part: Range<usize>, max_bytes: usize, even: bool, 
     while part.end - start > max_bytes {
         let half = ((part.end - start) / 8 * 5).max(MIN_BYTES);
         let most = if even { half.min(max_bytes) } else { max_bytes };
-        let high = start + most;
-        start = Window { text, start, low: high - window(most), high }.cut::<L>();
-        ends.push(start);
+        let within = |most| {
+            let high = start + most;
+            Window { text, start, low: high - window(most), high }.cut::<L>()
+        };
+        let mut end = within(most);
+        if most < max_bytes && !grapheme::starts(text, start, end) {
+            end = within(max_bytes); // the grapheme is longer than the half, and may fit the bound
+        }
+        start = end;
+        ends.push(end);
     }
     if start < part.end {
         ends.push(part.end);
