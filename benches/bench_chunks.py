@@ -23,7 +23,7 @@ LIMITS = {1024: (1.5, 0.8), 4096: (1.0, 0.5), 40_960: (0.30, 0.1)}
 @pytest.mark.parametrize("most", LIMITS)
 @pytest.mark.parametrize("name", TEXTS)
 def test_chunk_spans(against: Against, name: str, most: int) -> None:
-    """UTF-8 checked and boundaries of all kinds found, between spans that cover the text, none longer than the limit."""
+    """Boundaries of all kinds found, in windows: spans that cover the text, none longer than the limit, none ending in a character."""
     text = TEXTS[name].encode()
     gate, goal = LIMITS[most]
 
