@@ -119,6 +119,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     relays: list[str] = msgspec.field(default_factory=lambda: [LOCAL_RELAY])
     network: str = "regtest"
+    recheck_signatures: bool = True
+    """Verify every event of ours once more before it is published (BIP-340 recommends it), many at once."""
     provider: ProviderConfig = msgspec.field(default_factory=ProviderConfig)
     wallet: WalletConfig = msgspec.field(default_factory=WalletConfig)
     backends: BackendsConfig = msgspec.field(default_factory=BackendsConfig)

@@ -116,7 +116,7 @@ class Service:
         self._pool = Pool(
             config.relays, self.node.accounts,
             on_event=self._intake.on_event, on_repeat=self._intake.on_repeat, on_eose=self._intake.on_eose,
-            clock=time.time, rng=random.Random(),
+            clock=time.time, rng=random.Random(), recheck=config.recheck_signatures,
         )
         self._generator = Generator(backends, slots, config.provider.default_model) if self.provides else None
         performer = Performer(self.node, self._pool, self.wallet, self._generator)

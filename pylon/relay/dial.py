@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 from picows import WSError, WSInvalidStatusError, WSListener, WSParsedURL, WSTransport, ws_connect
 
+from pylon.errors import UsageError
+from pylon.nostr.relay_url import normalize_url
 from pylon.nostr.said import readable
 
 # What picows would log about a bad peer is the reason in the link's state; a stranger's bytes have no place on a user's terminal.
@@ -107,3 +109,11 @@ def _sentence(error: Exception, seconds: float) -> str:
         case _:
             text = f"not an address: {error}"
     return readable(text)
+
+
+def canonical(url: str) -> str:
+    """The one spelling of a relay's address. Raises UsageError where it is none."""
+    found = normalize_url(url)
+    if found is None:
+        raise UsageError(f"{url!r} is not the address of a relay", hint="an address looks like wss://relay.example.com")
+    return found

@@ -21,6 +21,16 @@ class State(StrEnum):
     CLOSED = "closed"
 
 
+class RelayState(msgspec.Struct, frozen=True):
+    """How one relay stands; `reason` says why it is not open."""
+
+    url: str
+    state: State
+    authenticated: bool
+    rtt_ms: float | None
+    reason: str
+
+
 class Options(msgspec.Struct, frozen=True):
     """Seconds and bytes."""
 

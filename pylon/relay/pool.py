@@ -9,22 +9,21 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from random import Random
 from typing import Final
 
-import msgspec
-
-from pylon.errors import UsageError
 from pylon.nostr.event import Signer, VerifiedEvent
 from pylon.nostr.filter import Filter
 from pylon.nostr.happening import Accepted, EventsArrived, EventsRepeated, Happening, Rejected
 from pylon.nostr.message import Eose, Notice
-from pylon.nostr.relay_url import normalize_url
 from pylon.nostr.session import Session
+from pylon.relay.dial import canonical
 from pylon.relay.inbox import Inbox
 from pylon.relay.link import Link
-from pylon.relay.options import Options, State
+from pylon.relay.options import Options, RelayState, State
 from pylon.relay.publication import Publication, PublishAnswer
+from pylon.relay.recheck import Recheck
 
 __all__ = ["Options", "Pool", "Publication", "PublishAnswer", "RelayState", "State"]
 
@@ -35,16 +34,6 @@ MAX_PUBLICATIONS: Final = 10_000
 Filters = Sequence[Filter] | Callable[[], Sequence[Filter]]
 
 log = logging.getLogger("pylon.relay")
-
-
-class RelayState(msgspec.Struct, frozen=True):
-    """How one relay stands; `reason` says why it is not open."""
-
-    url: str
-    state: State
-    authenticated: bool
-    rtt_ms: float | None
-    reason: str
 
 
 class _Subscription:
@@ -62,8 +51,8 @@ class _Subscription:
 class Pool:
     """The relays at `urls`, each authenticated with `signers`. Made where an event loop runs; everything happens on its thread.
 
-    `on_event(sub, event, url)`: a new verified event. `on_repeat(id, url)`: a delivered event came again. `on_eose(sub, url)`: all
-    that this relay had stored was delivered. `clock` gives Unix seconds, `rng` the jitter of the waiting times.
+    `on_event(sub, event, url)`: a new verified event. `on_repeat(id, url)`: a delivered event came again. `on_eose(sub, url)`: all that
+    this relay had stored was delivered. `clock` gives Unix seconds, `rng` the jitter of the waiting times. `recheck`: see Recheck.
     """
 
     def __init__(
@@ -78,6 +67,7 @@ class Pool:
         rng: Random,
         options: Options | None = None,
         tls: ssl.SSLContext | None = None,
+        recheck: bool = True,
     ) -> None:
         self._signers = signers
         self._on_eose = on_eose
@@ -85,6 +75,7 @@ class Pool:
         self._rng = rng
         self._options = options or Options()
         self._tls = tls
+        self._recheck = Recheck() if recheck else None
         self._inbox = Inbox(on_event, on_repeat)
         self._links: dict[str, Link] = {}
         self._subscriptions: dict[str, _Subscription] = {}
@@ -102,6 +93,8 @@ class Pool:
 
     async def aclose(self) -> None:
         """End every connection with its closing handshake, and deliver what has arrived."""
+        if self._recheck is not None:
+            self._recheck.check()
         await asyncio.gather(*(link.aclose() for link in self._links.values()))
         await self._inbox.aclose()
 
@@ -187,10 +180,23 @@ class Pool:
         if links:
             self._bound_publications()
             self._publications.setdefault(event.id, []).append(publication)
-        for link in links:
-            link.session.publish(event, after=after)
-            link.turn()
+        send = partial(self._send, publication, links, after)
+        if self._recheck is None:
+            send(True)
+        else:
+            self._recheck.put(event, send)
         return publication
+
+    def _send(self, publication: Publication, links: Sequence[Link], after: str | None, holds: bool) -> None:
+        event = publication.event
+        if not holds:
+            log.critical("the signature of our event %s does not hold: it is not sent", event.id)
+        for link in links if publication in self._publications.get(event.id, ()) else ():
+            if holds:
+                link.session.publish(event, after=after)
+                link.turn()
+            else:
+                self._answered(event.id, link.url, False, "error: our signature does not hold, this machine computes wrongly")
 
     def forget(self, publication: Publication) -> None:
         """Nobody waits for it any more: stop sending it to relays that have not answered."""
@@ -267,7 +273,7 @@ class Pool:
 
     def _have(self, address: str) -> Link:
         """The line to a relay, made where there is none."""
-        url = _canonical(address)
+        url = canonical(address)
         if url not in self._links:
             if url.startswith("wss:") and self._tls is None:
                 self._tls = ssl.create_default_context()
@@ -291,10 +297,3 @@ class Pool:
         except TimeoutError:
             return holds()
         return True
-
-
-def _canonical(url: str) -> str:
-    canonical = normalize_url(url)
-    if canonical is None:
-        raise UsageError(f"{url!r} is not the address of a relay", hint="an address looks like wss://relay.example.com")
-    return canonical

@@ -23,7 +23,7 @@ class Desk:
 
     def __init__(
         self, urls: Iterable[str], options: Options = QUICK, signers: tuple[Signer, ...] = (), clock: float = NOW,
-        tls: ssl.SSLContext | None = None,
+        tls: ssl.SSLContext | None = None, recheck: bool = True,
     ) -> None:
         self.events: list[tuple[str, str, str]] = []
         self.repeats: list[tuple[str, str]] = []
@@ -32,6 +32,7 @@ class Desk:
         self.pool = Pool(
             urls, signers or (signer(9),), on_event=self.event, on_repeat=lambda event_id, url: self.repeats.append((event_id, url)),
             on_eose=lambda sub, url: self.eose.append((sub, url)), clock=lambda: clock, rng=Random(1), options=options, tls=tls,
+            recheck=recheck,
         )
 
     def event(self, sub: str, event: VerifiedEvent, url: str) -> None:
@@ -51,10 +52,11 @@ class Desk:
 
 @asynccontextmanager
 async def desk(
-    urls: Iterable[str], options: Options = QUICK, signers: tuple[Signer, ...] = (), clock: float = NOW, tls: ssl.SSLContext | None = None
+    urls: Iterable[str], options: Options = QUICK, signers: tuple[Signer, ...] = (), clock: float = NOW,
+    tls: ssl.SSLContext | None = None, recheck: bool = True,
 ) -> AsyncIterator[Desk]:
     """A started pool, ended at the end."""
-    made = Desk(urls, options, signers, clock, tls)
+    made = Desk(urls, options, signers, clock, tls, recheck)
     await made.pool.start()
     try:
         yield made
