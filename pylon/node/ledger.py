@@ -18,7 +18,7 @@ from pylon.market.job import BuyerJob, Job, ProviderJob, Role
 from pylon.node import journal
 from pylon.node.database import Database
 from pylon.node.journal import Journal, Payment, Status
-from pylon.nostr.event import VerifiedEvent, load
+from pylon.nostr.event import VerifiedEvent, load, shortest
 from pylon.wallets.base import Direction
 
 SCHEMA_VERSION = 1
@@ -47,11 +47,10 @@ MOST_DELETED = 50_000
 """Deletions that are remembered at once, whatever strangers send."""
 
 
-
 def _put(value: object) -> bytes:
     """An event is kept as its JSON."""
     if isinstance(value, VerifiedEvent):
-        return value.raw
+        return shortest(value)
     raise NotImplementedError(f"{type(value).__name__} is not kept")
 
 

@@ -13,7 +13,7 @@ import msgspec
 import orjson
 
 from pylon.errors import DecryptError, InvalidEvent, WireError
-from pylon.nostr.event import Draft, Event, Tags, VerifiedEvent
+from pylon.nostr.event import Draft, Event, Tags, VerifiedEvent, shortest
 from pylon.nostr.nip40 import expires_at
 from pylon.units import MAX_MSAT, Msat
 
@@ -274,7 +274,7 @@ def write_result(
     if encrypted:
         tags.append(["encrypted"])
     else:
-        tags.append(["request", request.raw.decode()])
+        tags.append(["request", shortest(request).decode()])
         tags += [list(tag) for tag in request.tags if tag and tag[0] == "i"]
     tags += [["e", request.id], ["p", request.pubkey], *_amount_tag(amount, bolt11), ["status", "success"]]
     if model:

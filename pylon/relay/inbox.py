@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from pylon._native import DUPLICATE, Delivered, FilterIndex, Seen, peek_id
+from pylon._native import DUPLICATE, Delivered, FilterIndex, Seen, check_events, peek_id
 from pylon.ingest import Checked, Ingest
 from pylon.nostr.event import VerifiedEvent, load
 from pylon.nostr.happening import EventsArrived
@@ -94,18 +94,27 @@ class Inbox:
         await self._ingest.aclose()
 
     def _checked(self, batch: list[tuple[_Context, bytes, Checked]]) -> None:
-        for (box, source), text, checked in batch:
+        for (box, source), text, first in batch:
+            checked = self._in_turn(box, text) if first == DUPLICATE else first
             if isinstance(checked, int):
                 if checked != DUPLICATE:
                     source.strike()
                 elif self._on_repeat is not None:
-                    # The id in plain sight is the event's own, as the check has shown.
-                    self._on_repeat(peek_id(text) or load(text).id, source.url)
+                    self._on_repeat(_id_of(text), source.url)
             elif self._boxes.get(box.sub) is box:
                 if self.delivered.add(box.scope, checked.id):
                     self._tell(box.sub, checked, source.url)
                 elif self._on_repeat is not None:  # so long ago that `seen` has forgotten it
                     self._on_repeat(checked.id, source.url)
+
+    def _in_turn(self, box: _Box, text: bytes) -> Checked:
+        """What a copy is: the event itself, where it is genuine and the one that it repeats stands behind it, in a batch checked sooner.
+
+        The EOSE of its relay may stand between the two, and must not overtake the event.
+        """
+        if self._boxes.get(box.sub) is not box or self.delivered.holds(box.scope, _id_of(text)):
+            return DUPLICATE
+        return check_events([text])[0]
 
     def _tell(self, sub: str, event: VerifiedEvent, url: str) -> None:
         try:
@@ -117,3 +126,8 @@ class Inbox:
         stopped, self._stopped = self._stopped, set()
         for source in stopped:
             source.resume_reading()
+
+
+def _id_of(text: bytes) -> str:
+    """The id of what the check calls a copy: the one in plain sight is the event's own, as it has shown."""
+    return peek_id(text) or load(text).id

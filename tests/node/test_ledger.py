@@ -25,7 +25,7 @@ from pylon.market.effects import (
 from pylon.market.job import BUYER_ENDED, PROVIDER_ENDED, BuyerState, Job, ProviderState, Refusal, Role, Trouble
 from pylon.node.journal import Payment, Status
 from pylon.node.ledger import KEEP_DELETED, MOST_DELETED, Ledger, StoredEffect, role_of
-from pylon.nostr.event import Draft, sign
+from pylon.nostr.event import Draft, check, sign
 from pylon.units import MAX_MSAT, Msat
 from pylon.wallets.base import Direction
 from tests.market.scene import NOW, PROVIDER, REQUEST, A, B, bought, invoice, payment_hash, quote, request, sold
@@ -56,6 +56,17 @@ def put(ledger: Ledger, job: Job, *effects: AnyEffect, done: int | None = None) 
 
 
 # Steps.
+
+
+def test_an_event_takes_no_more_than_it_says(ledger: Ledger, path: Path) -> None:
+    """White space that a relay put into a request is not kept with every step of its job."""
+    filled = check(REQUEST.raw.replace(b'"kind"', b" " * 1_000_000 + b'"kind"'))
+    put(ledger, replace(sold(ProviderState.RUNNING), request=filled))
+    ledger.close()
+    assert path.stat().st_size < 500_000
+    reopened = Ledger(path)
+    assert reopened.provider_job(REQUEST.id) == sold(ProviderState.RUNNING)
+    reopened.close()
 
 
 def test_a_step_is_stored_as_a_whole(ledger: Ledger) -> None:

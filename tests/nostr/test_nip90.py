@@ -160,6 +160,15 @@ def test_result_round_trip() -> None:
     assert check(embedded.encode()) == job
 
 
+def test_a_request_that_was_filled_on_its_way() -> None:
+    """A relay may add white space and escapes to an event without changing it: its answer does not grow by them."""
+    job = sign(write_request(Request(kind=5050, inputs=(Input("2+2", "text"),)), created_at=NOW, salt=SALT), ALICE)
+    filled = check(job.raw.replace(b'"kind"', b" " * 100_000 + b'"kind"').replace(b"2+2", b"2\\u002b2"))
+    assert filled == job
+    assert write_result(filled, "4", created_at=NOW, model="m") == write_result(job, "4", created_at=NOW, model="m")
+
+
+
 def test_an_encrypted_result_leaks_nothing() -> None:
     """ "avoid including i tag with input-data as clear text": neither the inputs nor the readable request stand in it (J14, J15)."""
     request = Request(5050, (Input("secret prompt"),), providers=(BOB.pubkey_hex,))

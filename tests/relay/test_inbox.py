@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 
+from pylon import ingest
 from pylon._native import FilterIndex
+from pylon.ingest import INLINE, Checked, Ingest
 from pylon.nostr.event import Event, VerifiedEvent
 from pylon.nostr.filter import Filter
 from pylon.nostr.happening import EventsArrived
@@ -115,6 +118,57 @@ async def test_seen_only_after_verified() -> None:
     assert hall.events == [("s", "true", "liar")]
     assert hall.repeats == [(note("true").id, "liar")]
     assert liar.strikes == 4
+
+
+def first_batch_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three batches at once, of which those that are checked in a thread wait for the first that is checked on the loop."""
+    overtaken = threading.Event()
+    check = Ingest._check
+
+    def checked(ingest: Ingest[object], batch: ingest._Batch[object]) -> list[Checked]:
+        if len(batch.texts) > INLINE:
+            assert overtaken.wait(10)
+            return check(ingest, batch)
+        result = check(ingest, batch)
+        overtaken.set()
+        return result
+
+    monkeypatch.setattr(ingest, "WORKERS", 3)
+    monkeypatch.setattr(Ingest, "_check", checked)
+
+
+async def test_a_copy_that_is_checked_sooner_comes_no_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two copies the one that came first is delivered, before the EOSE of its relay, whichever was checked first."""
+    first_batch_last(monkeypatch)
+    hall = Hall()
+    one, two = Place("one"), Place("two")
+    events = [note(f"{number}") for number in range(INLINE + 1)]
+    hall.inbox.arrived(EventsArrived("s", [encode(event) for event in events]), NOTES, one)
+    told: list[int] = []
+    hall.inbox.after(lambda: told.append(len(hall.events)))
+    hall.arrive(events[-1], two)
+    await hall.inbox.aclose()
+    assert told == [len(events)]
+    assert hall.events == [("s", event.content, "one") for event in events]
+    assert hall.repeats == [(events[-1].id, "two")]
+    assert (one.strikes, two.strikes) == (0, 0)
+
+
+async def test_a_forgery_that_waited_while_the_genuine_one_was_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bad signature before the event, looked at when the event has been checked: the liar is blamed, the event delivered once."""
+    first_batch_last(monkeypatch)
+    hall = Hall()
+    liar, honest = Place("liar"), Place("honest")
+    events = [note(f"{number}") for number in range(INLINE + 1)]
+    texts = [encode(event) for event in events]
+    texts[-1] = texts[-1].replace(events[-1].sig.encode(), events[0].sig.encode())
+    hall.inbox.arrived(EventsArrived("s", texts), NOTES, liar)
+    hall.inbox.after(lambda: None)
+    hall.arrive(events[-1], honest)
+    await hall.inbox.aclose()
+    assert hall.events == [*(("s", event.content, "liar") for event in events[:-1]), ("s", events[-1].content, "honest")]
+    assert hall.repeats == []
+    assert (liar.strikes, honest.strikes) == (1, 0)
 
 
 async def test_what_was_delivered_is_known_to_the_listeners() -> None:
