@@ -99,7 +99,7 @@ class Inbox:
             if isinstance(checked, int):
                 if checked != DUPLICATE:
                     source.strike()
-                elif self._on_repeat is not None:
+                elif self._on_repeat is not None and self._boxes.get(box.sub) is box:
                     self._on_repeat(_id_of(text), source.url)
             elif self._boxes.get(box.sub) is box:
                 if self.delivered.add(box.scope, checked.id):

@@ -195,14 +195,16 @@ async def test_what_the_check_has_forgotten_is_not_delivered_again(monkeypatch: 
 
 
 async def test_unsubscribed_while_it_is_verified() -> None:
-    """What was verified too late is not delivered, not even to a new subscription of the same name."""
+    """What was verified too late is not delivered, not even to a new subscription of the same name; so no copy of it is a repetition."""
     hall = Hall()
     hall.arrive(note("late"), Place("one"))
+    hall.arrive(note("late"), Place("two"))
     hall.inbox.close("s")
     hall.inbox.open("s")
     hall.arrive(note("other"), Place("one"))
     await hall.inbox.aclose()
     assert hall.events == [("s", "other", "one")]
+    assert hall.repeats == []
 
 
 @pytest.mark.parametrize(
