@@ -169,7 +169,12 @@ class Ingest(Generic[Context]):
             return
         if self._threads is None:
             self._threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="pylon-ingest")
-        self._loop.run_in_executor(self._threads, self._check, batch).add_done_callback(partial(self._done, batch))
+        try:
+            checking = self._loop.run_in_executor(self._threads, self._check, batch)
+        except RuntimeError:  # the system gives no thread now: this batch holds up the loop, but not for ever all that stands behind it
+            batch.checked = self._check(batch)
+        else:
+            checking.add_done_callback(partial(self._done, batch))
 
     def _check(self, batch: _Batch[Context]) -> list[Checked]:
         return _native.check_events(batch.texts, self._seen, batch.scopes, batch.wanted)

@@ -138,6 +138,25 @@ async def test_a_receiver_that_fails_loses_only_its_batch() -> None:
     assert taken == [0, *[1] * 10, 2]
 
 
+async def test_without_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system gives no thread, events are checked all the same, and later ones in threads again."""
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    taker = Taker()
+    queue = Ingest(taker.deliver, seen=Seen(100))
+    with monkeypatch.context() as poor:
+        poor.setattr(threading.Thread, "start", refuse)
+        queue.put(GOOD, 1)
+        await asyncio.sleep(0)
+    queue.put(GOOD, 2)
+    async with asyncio.timeout(10):
+        await queue.aclose()
+    assert taker.order() == [1] * len(GOOD) + [2] * len(GOOD)
+    assert all(isinstance(checked, VerifiedEvent) for _, checked in taker.taken)
+
+
 async def test_closed() -> None:
     """After `aclose` nothing can be put; closing an idle one, or twice, is no error."""
     queue: Ingest[int] = Ingest(lambda batch: None, seen=Seen(100))
