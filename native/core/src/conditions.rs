@@ -63,6 +63,8 @@ impl Conditions {
 
     /// Whether the event meets what is left.
     pub(crate) fn hold(&self, event: &Event<'_, '_>) -> bool {
+        #[cfg(test)]
+        TESTS.set(TESTS.get() + 1);
         self.kinds.as_ref().is_none_or(|kinds| kinds.binary_search(&event.view.kind).is_ok())
             && self.lists.iter().all(|(field, values)| match *field {
                 IDS => contains(values, event.view.id),
@@ -70,6 +72,12 @@ impl Conditions {
                 letter => event.has(letter, values),
             })
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How often conditions were tested in this thread.
+    pub(crate) static TESTS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 /// An event whose tags are sorted when first asked for.

@@ -8,11 +8,12 @@
 use crate::conditions::{AUTHORS, Conditions, Event, IDS, NONE, Value};
 use crate::error::Error;
 use crate::filter::{Filter, View};
-use crate::letters::each_letter;
 use crate::lists::{Entry, List, Lists, is_sparse};
-use crate::simd::{Isa, Task, on_best};
 use crate::slab::Slab;
 use std::collections::HashMap;
+
+/// In so many lists of an event's tags a filter may be tested again: most events have fewer, for which nothing need be kept.
+const FEW: usize = 8;
 
 /// A filter, and where it stands.
 struct Watch {
@@ -109,9 +110,13 @@ impl Index {
                 self.look(list, &event, found);
             }
         }
-        let (first, others) = on_best(ListsOfTags { lists: &self.lists, tags });
-        for list in first.into_iter().chain(others) {
-            self.look(list, &event, found);
+        let (first, others) = self.lists.find_tags(tags);
+        if others.len() < FEW {
+            for list in first.into_iter().chain(others) {
+                self.look(list, &event, found);
+            }
+        } else {
+            self.look_once(first.into_iter().chain(others), &event, found);
         }
         if found.len() > 1 {
             found.sort_unstable();
@@ -129,13 +134,34 @@ impl Index {
 
     /// Adds the key of every filter in a list that matches.
     fn look(&self, list: u32, event: &Event<'_, '_>, found: &mut Vec<u64>) {
+        self.each(list, event, |entry| self.test(entry, event, found));
+    }
+
+    /// The same for many lists. A test takes as long as filter and event are large, and a filter may stand in as many lists as
+    /// it has values: it is tested once, so that no event with a filter made for it takes the square of that time.
+    #[cold]
+    #[inline(never)]
+    fn look_once(&self, lists: impl Iterator<Item = u32>, event: &Event<'_, '_>, found: &mut Vec<u64>) {
+        let mut tested = vec![false; self.watches.places()];
+        for list in lists {
+            self.each(list, event, |entry| {
+                if !std::mem::replace(&mut tested[entry.watch as usize], true) {
+                    self.test(entry, event, found);
+                }
+            });
+        }
+    }
+
+    /// Calls `then` with every filter in a list that is not over at the time of the event.
+    #[inline(always)]
+    fn each<'a>(&'a self, list: u32, event: &Event<'_, '_>, mut then: impl FnMut(&'a Entry)) {
         let Some(list) = self.lists.get(list) else { return };
         for entry in &list.lasting {
-            self.test(entry, event, found);
+            then(entry);
         }
         if !list.ending.is_empty() {
             for (_, entry) in list.ending.range((event.view.created_at, 0)..) {
-                self.test(entry, event, found);
+                then(entry);
             }
         }
     }
@@ -178,34 +204,10 @@ impl Index {
     }
 }
 
-/// The lists of an event's tags, each once: the first that is met, and the others, of which there are seldom any. An event may
-/// have the same tag as often as there is room.
-struct ListsOfTags<'a> {
-    lists: &'a Lists,
-    tags: &'a [u8],
-}
-
-impl Task for ListsOfTags<'_> {
-    type Output = (Option<u32>, Vec<u32>);
-
-    #[inline(always)]
-    fn run<I: Isa>(self, isa: I) -> Self::Output {
-        let (mut first, mut others) = (None, Vec::new());
-        each_letter(isa, self.tags, |letter, value| match (self.lists.find(letter, &value), first) {
-            (None, _) => {}
-            (found, None) => first = found,
-            (Some(found), Some(first)) if found == first => {}
-            (Some(found), Some(_)) => others.push(found),
-        });
-        others.sort_unstable();
-        others.dedup();
-        (first, others)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conditions::TESTS;
 
     fn room(index: &Index) -> usize {
         index.lists.room() + index.keys.capacity() + index.watches.capacity()
@@ -247,6 +249,28 @@ mod tests {
         }
         assert!(index.is_empty() && index.lists.is_empty() && index.watches.capacity() == 0);
         assert!(room(&index) <= 200);
+    }
+
+    /// A filter under many values of one event is tested once, not once for each of them.
+    #[test]
+    fn tests_a_filter_once() {
+        let mut index = Index::new().expect("randomness");
+        let values = |start: u32, end| (start..end).map(|n: u32| Box::from(n.to_string().as_bytes())).collect();
+        for key in 0..5 {
+            let tags = vec![(b'e', values(1_000, 1_200)), (b'p', values(2_000, 4_000))]; // it stands under the fewer
+            index.add(key, Filter { tags, until: (key > 2).then_some(9), ..Filter::default() });
+        }
+        let tags = |start: u32| {
+            let tag = |n| format!(r#"["e","{}"],["p","{}"]"#, 1_000 + n, start + n);
+            format!("[{}]", (0..200).map(tag).collect::<Vec<_>>().join(","))
+        };
+        for (start, wanted) in [(4_000, vec![]), (3_999, vec![0, 1, 2, 3, 4])] {
+            let (tags, mut found) = (tags(start), Vec::new());
+            let before = TESTS.get();
+            let view = View { id: &[1; 32], pubkey: &[2; 32], created_at: 5, kind: 1, tags: tags.as_bytes() };
+            index.matches(&view, &mut found);
+            assert_eq!((found, TESTS.get() - before), (wanted, 5));
+        }
     }
 
     /// A filter goes where the fewest others stand, and to a kind only where it asks for nothing else.

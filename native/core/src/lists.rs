@@ -4,6 +4,8 @@
 use crate::conditions::{FIELDS, KINDS, Value};
 use crate::error::Error;
 use crate::hash::Secret;
+use crate::letters::each_letter;
+use crate::simd::{Isa, Task, on_best};
 use crate::slab::Slab;
 use hashbrown::HashTable;
 use std::collections::BTreeMap;
@@ -87,6 +89,11 @@ impl Lists {
         self.look_up(field, value)
     }
 
+    /// The lists of an event's tags, given as the text of their array, each once: the first that is met, and the others.
+    pub(crate) fn find_tags(&self, tags: &[u8]) -> (Option<u32>, Vec<u32>) {
+        on_best(ListsOfTags { lists: self, tags })
+    }
+
     // Not copied into its callers, which would leave the hash outside.
     #[inline(never)]
     fn look_up(&self, field: u8, value: &[u8]) -> Option<u32> {
@@ -141,6 +148,31 @@ impl Lists {
         if is_sparse(self.table.len(), self.table.capacity()) {
             self.table.shrink_to(2 * self.table.len(), hasher(&self.lists));
         }
+    }
+}
+
+/// The lists of an event's tags, each once: the first that is met, and the others, of which there are seldom any. An event may
+/// have the same tag as often as there is room.
+struct ListsOfTags<'a> {
+    lists: &'a Lists,
+    tags: &'a [u8],
+}
+
+impl Task for ListsOfTags<'_> {
+    type Output = (Option<u32>, Vec<u32>);
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> Self::Output {
+        let (mut first, mut others) = (None, Vec::new());
+        each_letter(isa, self.tags, |letter, value| match (self.lists.find(letter, &value), first) {
+            (None, _) => {}
+            (found, None) => first = found,
+            (Some(found), Some(first)) if found == first => {}
+            (Some(found), Some(_)) => others.push(found),
+        });
+        others.sort_unstable();
+        others.dedup();
+        (first, others)
     }
 }
 

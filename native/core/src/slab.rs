@@ -36,6 +36,11 @@ impl<T> Slab<T> {
         self.places.get(number as usize)?.as_ref()
     }
 
+    /// Every number is below.
+    pub(crate) fn places(&self) -> usize {
+        self.places.len()
+    }
+
     /// All values, for tests.
     #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {

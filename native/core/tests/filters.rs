@@ -168,3 +168,34 @@ fn cuts() {
     index.matches(&view(text), &mut found);
     assert_eq!(found, [1]);
 }
+
+/// Filters with many values against events with many tags find what the plain definition finds.
+#[test]
+fn many_values_and_many_tags() {
+    let mut numbers = Numbers(0x2545_f491_4f6c_dd1d);
+    let mut index = Index::new().expect("randomness");
+    let (mut filters, mut found, mut hits) = (Vec::new(), Vec::new(), 0);
+    for key in 0..300 {
+        let mut values =
+            || (0..=numbers.below(20)).map(|_| Box::from(numbers.below(400).to_string().as_bytes())).collect();
+        let tags = [(b'e', values()), (b'p', values())];
+        let since = Some(numbers.below(12) as u64);
+        let until = Some(numbers.below(24) as u64).filter(|&time| time < 12);
+        let kinds = numbers.some(&[0, 1, 2]);
+        let filter = Filter { tags: tags[numbers.below(2)..].to_vec(), kinds, since, until, ..Filter::default() };
+        index.add(key / 2, filter.clone());
+        filters.push((key / 2, filter));
+    }
+    for _ in 0..500 {
+        let tag = |_| format!(r#"["{}","{}"]"#, numbers.one(&["e", "p"]), numbers.below(400));
+        let tags: Vec<String> = (0..60).map(tag).collect();
+        let tags = format!("[{}]", tags.join(","));
+        let event = View { created_at: numbers.below(12) as u64, kind: numbers.one(&[0, 1, 2, 3]), ..view(&tags) };
+        let mut wanted: Vec<u64> = filters.iter().filter(|(_, one)| one.matches(&event)).map(|(key, _)| *key).collect();
+        wanted.dedup();
+        index.matches(&event, &mut found);
+        assert_eq!(found, wanted);
+        hits += found.len();
+    }
+    assert!(hits > 1_000, "{hits}");
+}
