@@ -1,7 +1,7 @@
 """What the relay keeps of an event, and how a filter is tested against it (NIP-01, https://github.com/nostr-protocol/nips/blob/master/01.md).
 
-A `Record` holds the event's JSON as it came, to be served as it is, and the few values by which it is found. The index (stored
-events) and the hub (live ones) test the same records with the same compiled filters.
+A `Record` holds the event's JSON as it came, to be served as it is, and the few values by which it is found. The index tests records of
+stored events with compiled filters; which live subscriptions want a new one the native index says (`hub`).
 """
 
 from __future__ import annotations

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -56,6 +59,40 @@ def put(ledger: Ledger, job: Job, *effects: AnyEffect, done: int | None = None) 
 
 
 # Steps.
+
+
+def test_events_that_were_kept_by_their_fields(ledger: Ledger, path: Path) -> None:
+    """A ledger of before, in which an event stands as a map of its fields: jobs, effects and what they have signed are read as ever."""
+    signed = sign(Draft(7000, NOW, STRANGE, (("e", REQUEST.id), (), ("x",))), PROVIDER)
+    put(ledger, bought(BuyerState.POSTED), Wake(NOW))
+    (send,) = put(ledger, sold(ProviderState.RUNNING), Send(REQUEST))
+    with ledger.transaction():
+        ledger.sign(send.n, signed)
+    expected, jobs = ledger.unfinished(), ledger.jobs(10)
+    ledger.close()
+
+    def by_fields(value: object) -> object:
+        match value:
+            case bytes() if value.startswith(b'{"id":'):
+                return msgspec.json.decode(value)
+            case dict():
+                return {name: by_fields(inner) for name, inner in value.items()}
+        return value
+
+    changed = 0
+    with closing(sqlite3.connect(path)) as database:
+        for table, column in (("jobs", "body"), ("effects", "body"), ("effects", "event")):
+            for row, body in database.execute(f"SELECT rowid, {column} FROM {table} WHERE {column} IS NOT NULL").fetchall():
+                old = msgspec.msgpack.encode(by_fields(msgspec.msgpack.decode(body)))
+                changed += old != body
+                database.execute(f"UPDATE {table} SET {column}=? WHERE rowid=?", (old, row))
+        database.commit()
+    assert changed == 4, "both jobs, the effect that sends an event, the event that it has signed"
+    reopened = Ledger(path)
+    assert reopened.jobs(10) == jobs
+    assert reopened.unfinished() == expected
+    assert expected[-1].event == signed
+    reopened.close()
 
 
 def test_an_event_takes_no_more_than_it_says(ledger: Ledger, path: Path) -> None:
