@@ -22,7 +22,7 @@ from pylon.market.terms import NotForUs
 from pylon.node.node import Node
 from pylon.node.offers import OFFERS, Offers
 from pylon.nostr import nip90
-from pylon.nostr.event import VerifiedEvent
+from pylon.nostr.event import VerifiedEvent, load, shortest
 from pylon.nostr.filter import Filter
 from pylon.nostr.nip09 import read_deletion
 from pylon.nostr.nip90 import FEEDBACK, RESULT_OFFSET, JobError, Request
@@ -140,7 +140,8 @@ class Intake:
             if url in self._live:
                 self._repeat(event.id)
             return
-        task = asyncio.get_running_loop().create_task(self._consider(event))
+        # Kept as long as the job is open: without what the relay that brought it may have filled it with.
+        task = asyncio.get_running_loop().create_task(self._consider(load(shortest(event))))
         self._considered[event.id] = task
         task.add_done_callback(lambda done: self._decided(event.id, done))
 

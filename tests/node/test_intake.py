@@ -18,7 +18,7 @@ from pylon.node.intake import JOBS, Intake
 from pylon.node.journal import Payment, Status
 from pylon.node.node import Node
 from pylon.node.offers import Offers
-from pylon.nostr.event import Draft, VerifiedEvent, sign
+from pylon.nostr.event import Draft, VerifiedEvent, check, sign
 from pylon.nostr.keys import Identity, Keys
 from pylon.nostr.nip09 import deletion_draft
 from pylon.units import Msat
@@ -60,6 +60,15 @@ async def considered(seller: Intake, *events: VerifiedEvent) -> None:
         seller.on_event(JOBS, event, URL)
     await asyncio.gather(*seller._considered.values())
     await asyncio.sleep(0)
+
+
+async def test_a_request_that_a_relay_has_filled(here: Node, seller: Intake) -> None:
+    """An open job holds what its customer has written, not the white space that the relay has put into it."""
+    event = asks()
+    await considered(seller, check(event.raw.replace(b'"kind"', b" " * 100_000 + b'"kind"')))
+    job = provider_job(here, event.id)
+    assert job is not None and job.request == event
+    assert job.request.raw == event.raw
 
 
 # What a buyer believes.
