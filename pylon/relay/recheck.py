@@ -29,4 +29,7 @@ class Recheck:
         """Check what waits, now."""
         waiting, self._waiting = self._waiting, []
         for (_, then), code in zip(waiting, check_codes([event.raw for event, _ in waiting]), strict=True):
-            then(code == OK)
+            try:
+                then(code == OK)
+            except Exception as error:  # one's fault: the others of the batch are sent all the same
+                asyncio.get_running_loop().call_exception_handler({"message": "an event could not be sent", "exception": error})

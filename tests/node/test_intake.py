@@ -67,7 +67,8 @@ async def test_a_request_that_a_relay_has_filled(here: Node, seller: Intake) -> 
     event = asks()
     await considered(seller, check(event.raw.replace(b'"kind"', b" " * 100_000 + b'"kind"')))
     job = provider_job(here, event.id)
-    assert job is not None and job.request == event
+    assert job is not None
+    assert job.request == event
     assert job.request.raw == event.raw
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from pylon.config import NexusConfig
 from pylon.errors import NoRelay
 from pylon.nexus.server import serve
 from pylon.nostr.event import load
+from pylon.relay.recheck import Recheck
 from tests.forge import encode, forged
 from tests.relay.desk import desk, until
 from tests.relay.relays import Relay, note, running
@@ -35,6 +37,23 @@ async def test_without_the_recheck(tmp_path: Path) -> None:
         with pytest.raises(NoRelay, match="the id is not the hash"):
             await here.pool.publish(load(encode(forged(note("meant"), "spoiled")))).accepted(5)
     await server.aclose()
+
+
+async def test_one_that_fails_holds_up_no_other() -> None:
+    """Whatever goes wrong with the sending of one event is reported; those of the same batch go out."""
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: reported.append(context["exception"]))
+    failure, told = RuntimeError("cannot be sent"), asyncio.Event()
+
+    def fail(holds: bool) -> None:
+        raise failure
+
+    recheck = Recheck()
+    recheck.put(note("one"), fail)
+    recheck.put(note("two"), lambda holds: told.set())
+    async with asyncio.timeout(5):
+        await told.wait()
+    assert reported == [failure]
 
 
 async def test_what_is_forgotten_at_once_is_not_sent() -> None:
