@@ -70,6 +70,14 @@ def test_the_same_object_each_time() -> None:
     assert (other.pubkey, other.kind) == (BOB.pubkey.hex(), 1)
 
 
+def test_strings_of_one_character_are_shared() -> None:
+    """The names of tags take no room of their own, however many a stranger sends, nor do other values of one character."""
+    event = load_event(ALICE.sign_event(1, 1, [["e", "x"], ["p", "é", ""], ["e"]], "").raw)
+    values = [value for tag in event.tags for value in tag]
+    assert values == ["e", "x", "p", "é", "", "e"]
+    assert all(value is chr(ord(value)) for value in values if value)
+
+
 def test_tags_by_name() -> None:
     """`first` is the first tag of the name, `values` the second element of all that have one."""
     event = ALICE.sign_event(1, 1, [["e"], ["p", "1", "2"], [], ["e", "x", "y"], ["e", "z"]], "")

@@ -83,7 +83,8 @@ fn tags<'py>(py: Python<'py>, raw: &[u8]) -> Result<Bound<'py, PyTuple>> {
 /// A Python string of checked UTF-8.
 fn string<'py>(py: Python<'py>, raw: &[u8], text: event::Text) -> Result<Bound<'py, PyString>> {
     let text = event::unescaped(raw, text);
-    if text.is_ascii() { ascii(py, &text) } else { Ok(PyString::from_bytes(py, &text)?) }
+    // Of one character Python has a string already, which all names of tags share; the other way would make a new one.
+    if text.len() > 1 && text.is_ascii() { ascii(py, &text) } else { Ok(PyString::from_bytes(py, &text)?) }
 }
 
 /// A Python string of ASCII: its bytes are copied as they are.

@@ -25,7 +25,7 @@ fn with<T: Send>(text: &Bound<'_, PyAny>, f: impl FnOnce(&[u8]) -> T + Send) -> 
         // SAFETY: the buffer holds so many bytes in one piece, and keeps them where they are until it is dropped below. Python
         // code cannot run meanwhile, or may only read; who writes all the same (another process to a file that is mapped, or
         // the owner behind a view that is read only) changes at most where it is cut: every index is held to the length, and no
-        // text is made of these bytes without a copy.
+        // text is made of these bytes without a copy. (Who makes a mapped file shorter ends the process, by SIGBUS.)
         unsafe { std::slice::from_raw_parts(buffer.buf_ptr().cast::<u8>().cast_const(), buffer.len_bytes()) }
     };
     Ok(if buffer.readonly() { py.detach(|| f(bytes)) } else { f(bytes) })
