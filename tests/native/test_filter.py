@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import cast
 
 import pytest
 from hypothesis import settings
@@ -206,6 +208,25 @@ def test_what_is_no_filter(wanted: Filter, error: type[Exception]) -> None:
     index = FilterIndex()
     with pytest.raises(error):
         index.add(1, wanted)
+    assert len(index) == 0
+
+
+def test_a_filter_that_fails_says_so() -> None:
+    """What reading a filter raises comes through, an interrupt above all; only what has not the attributes is no filter."""
+
+    class Interrupted:
+        ids = authors = since = until = None
+        tags: Mapping[str, list[str]] = MappingProxyType({})
+
+        @property
+        def kinds(self) -> list[int]:
+            raise KeyboardInterrupt
+
+    index = FilterIndex()
+    with pytest.raises(KeyboardInterrupt):
+        index.add(1, cast(Filter, Interrupted()))
+    with pytest.raises(TypeError, match="not a filter"):
+        index.add(1, cast(Filter, object()))
     assert len(index) == 0
 
 

@@ -98,14 +98,12 @@ const LETTER: &str = "the name of a tag to filter by is one letter of A-Z or a-z
 fn read_filter(wanted: &Bound<'_, PyAny>) -> Result<filter::Filter> {
     let py = wanted.py();
     let not_a_filter = || Fault::Python(PyTypeError::new_err("not a filter"));
-    let given = |name| match wanted.getattr(name) {
-        Ok(value) => Ok(Some(value).filter(|value| !value.is_none())),
-        Err(_) => Err(not_a_filter()),
-    };
+    let attribute = |name| wanted.getattr_opt(name)?.ok_or_else(not_a_filter);
+    let given = |name| Ok::<_, Fault>(Some(attribute(name)?).filter(|value| !value.is_none()));
     let time = |value: Option<Bound<'_, PyAny>>| value.map(|value| number(&value, TIME)).transpose();
     let mut tags = Vec::new();
-    let by_letter = wanted.getattr(intern!(py, "tags"));
-    for item in by_letter.ok().and_then(|tags| tags.cast_into::<PyMapping>().ok()).ok_or_else(not_a_filter)?.items()? {
+    let by_letter = attribute(intern!(py, "tags"))?.cast_into::<PyMapping>().map_err(|_| not_a_filter())?;
+    for item in by_letter.items()? {
         let (name, values) = item.extract::<(Bound<'_, PyString>, Bound<'_, PyAny>)>()?;
         let letter = match *name.to_str()?.as_bytes() {
             [letter] if letter.is_ascii_alphabetic() => letter,
