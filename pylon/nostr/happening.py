@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import msgspec
 
+from pylon._native import FilterIndex
 from pylon.nostr.message import Eose, Notice
 
 
 class EventsArrived(msgspec.Struct, frozen=True):
-    """Events came for our subscription `sub`, one behind the other; nothing was checked. `texts`: EVENT messages, or the events alone."""
+    """Events came for our subscription `sub`, one behind the other; nothing was checked. `texts`: EVENT messages, or the events alone.
+
+    `wanted` is what had been asked for when they came.
+    """
 
     sub: str
     texts: list[bytes]
+    wanted: FilterIndex
 
 
 class EventsRepeated(msgspec.Struct, frozen=True):

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from pylon._native import FilterIndex
 from pylon.errors import WireError
 from pylon.nostr import message as messages
 from pylon.nostr.authentication import Authentication, AuthPhase
@@ -117,10 +116,6 @@ class Session:
         held = self._outbox.held() or any(request.phase is Phase.HELD for request in self._requests.values())
         return self.is_open and not held and self._auth.phase in (AuthPhase.NONE, AuthPhase.DONE)
 
-    def wanted(self, sub: str) -> FilterIndex | None:
-        """What an event for `sub` may match: its filters and, until their EOSE, those that they replaced."""
-        return self._requests[sub].matching() if sub in self._requests else None
-
     def live(self, sub: str) -> bool:
         """Whether the stored events of `sub` have all come on this connection."""
         request = self._requests.get(sub)
@@ -179,7 +174,7 @@ class Session:
             sub = self._heads.get(text[: text.find(b'",', 10) + 2])
             if sub is not None and text.endswith(b"}]"):
                 if run is None or run.sub != sub:
-                    run = EventsArrived(sub, [])
+                    run = EventsArrived(sub, [], self._requests[sub].matching())
                     self._told.append(run)
                 run.texts.append(text)
                 continue
@@ -193,7 +188,7 @@ class Session:
         match said:
             case Deliver(sub, raw):
                 if sub in self._requests:
-                    self._told.append(EventsArrived(sub, [raw]))
+                    self._told.append(EventsArrived(sub, [raw], self._requests[sub].matching()))
                 elif sub not in self._dropped:
                     raise WireError("invalid: an event for no subscription of ours")
             case Eose():

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from pylon._native import DUPLICATE, Delivered, FilterIndex, Seen, check_events, peek_id
+from pylon._native import DUPLICATE, Delivered, Seen, check_events, peek_id
 from pylon.ingest import Checked, Ingest
 from pylon.nostr.event import VerifiedEvent, load
 from pylon.nostr.happening import EventsArrived
@@ -78,10 +78,10 @@ class Inbox:
             for at in range(0, len(ids), 32):
                 self._on_repeat(ids[at : at + 32].hex(), url)
 
-    def arrived(self, arrival: EventsArrived, wanted: FilterIndex, source: Source) -> None:
-        """`source`, which was asked for `wanted`, sent events."""
+    def arrived(self, arrival: EventsArrived, source: Source) -> None:
+        """`source` sent events."""
         box = self._boxes.get(arrival.sub)
-        if box is not None and not self._ingest.put(arrival.texts, (box, source), scope=box.scope, wanted=wanted):
+        if box is not None and not self._ingest.put(arrival.texts, (box, source), scope=box.scope, wanted=arrival.wanted):
             self._stopped.add(source)
             source.pause_reading()
 

@@ -231,8 +231,7 @@ class Pool:
         """A relay said something that matters."""
         match happening:
             case EventsArrived():
-                if (wanted := link.session.wanted(happening.sub)) is not None:
-                    self._inbox.arrived(happening, wanted, link)
+                self._inbox.arrived(happening, link)
             case EventsRepeated(ids):
                 self._inbox.repeated(ids, link.url)
             case Eose(sub_id):

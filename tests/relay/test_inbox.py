@@ -57,7 +57,7 @@ class Hall:
 
     def arrive(self, event: Event, place: Place, *, peeked: bool = True, sub: str = "s") -> None:
         """A relay sends an event."""
-        self.inbox.arrived(EventsArrived(sub, [encode(event)]), NOTES, place)
+        self.inbox.arrived(EventsArrived(sub, [encode(event)], NOTES), place)
 
 
 @pytest.mark.parametrize("count", [1, 10])
@@ -143,7 +143,7 @@ async def test_a_copy_that_is_checked_sooner_comes_no_sooner(monkeypatch: pytest
     hall = Hall()
     one, two = Place("one"), Place("two")
     events = [note(f"{number}") for number in range(INLINE + 1)]
-    hall.inbox.arrived(EventsArrived("s", [encode(event) for event in events]), NOTES, one)
+    hall.inbox.arrived(EventsArrived("s", [encode(event) for event in events], NOTES), one)
     told: list[int] = []
     hall.inbox.after(lambda: told.append(len(hall.events)))
     hall.arrive(events[-1], two)
@@ -162,7 +162,7 @@ async def test_a_forgery_that_waited_while_the_genuine_one_was_checked(monkeypat
     events = [note(f"{number}") for number in range(INLINE + 1)]
     texts = [encode(event) for event in events]
     texts[-1] = texts[-1].replace(events[-1].sig.encode(), events[0].sig.encode())
-    hall.inbox.arrived(EventsArrived("s", texts), NOTES, liar)
+    hall.inbox.arrived(EventsArrived("s", texts, NOTES), liar)
     hall.inbox.after(lambda: None)
     hall.arrive(events[-1], honest)
     await hall.inbox.aclose()
@@ -220,7 +220,7 @@ async def test_what_is_no_event_that_was_asked_for(raw: bytes) -> None:
     """It is an offence of the relay."""
     hall = Hall()
     place = Place("one")
-    hall.inbox.arrived(EventsArrived("s", [raw]), NOTES, place)
+    hall.inbox.arrived(EventsArrived("s", [raw], NOTES), place)
     await hall.inbox.aclose()
     assert place.strikes == 1
     assert hall.events == []
@@ -234,7 +234,7 @@ async def test_back_pressure() -> None:
     raw = encode(event)
     sent = 0
     while not place.paused and sent < 200:
-        hall.inbox.arrived(EventsArrived("s", [raw.replace(event.id.encode(), f"{sent:064x}".encode())]), NOTES, place)
+        hall.inbox.arrived(EventsArrived("s", [raw.replace(event.id.encode(), f"{sent:064x}".encode())], NOTES), place)
         sent += 1
     assert sent * len(raw) < 20_000_000
     await hall.inbox.aclose()
