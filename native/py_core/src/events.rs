@@ -128,13 +128,17 @@ impl VerifiedEvent {
     }
 
     #[getter]
-    fn raw<'py>(&self, py: Python<'py>) -> &Bound<'py, PyBytes> {
-        self.raw
-            .get_or_init(py, || {
-                let (start, end) = self.fields.object;
-                PyBytes::new(py, &self.text[start..end]).unbind()
-            })
-            .bind(py)
+    fn raw<'py>(&self, py: Python<'py>) -> Result<&Bound<'py, PyBytes>> {
+        let make = || -> Result<Py<PyBytes>> {
+            let (start, end) = self.fields.object;
+            if end - start == self.text.len() {
+                // Nothing stands around it: the text itself, not a copy.
+                let Ok(text) = (&self.text).into_pyobject(py);
+                return Ok(text.unbind());
+            }
+            Ok(PyBytes::new(py, &self.text[start..end]).unbind())
+        };
+        Ok(self.raw.get_or_try_init(py, make)?.bind(py))
     }
 
     #[pyo3(signature = (name, /))]
