@@ -280,6 +280,17 @@ def test_extreme_times() -> None:
     assert numbers(index, Filter(since=6, until=4)) == []
 
 
+def test_what_comes_after_the_question() -> None:
+    """An event that is stored after a query was asked is left to live delivery, wherever it stands in the order."""
+    index = Index()
+    for number, created_at in ((1, 100), (2, 50)):
+        index.put(record(event(number, created_at=created_at)))
+    answer = index.query([Filter()], now=0, limit=10)
+    index.put(record(event(3, created_at=70)))
+    assert [one.id for one in answer if one is not None] == [event(1).id, event(2).id]
+    assert numbers(index, Filter()) == [1, 3, 2]
+
+
 def test_record_keeps_the_bytes() -> None:
     """An event is served as it came."""
     came = encode(event(1)).replace(b",", b" , ")
