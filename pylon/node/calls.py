@@ -16,7 +16,7 @@ from pylon.errors import NoModel, NoRelay, PaymentError, UsageError
 from pylon.market.job import BuyerJob, BuyerState, Job, Role
 from pylon.market.signals import PayOrdered, Withdrawn
 from pylon.node import documents
-from pylon.node.arguments import JobArgs, NoArgs, OffersArgs, PayArgs, SatsArgs, read
+from pylon.node.arguments import JobArgs, NoArgs, OffersArgs, read
 from pylon.node.control import Args, Call, Update
 from pylon.node.documents import Document
 from pylon.node.intake import late_filters
@@ -25,12 +25,12 @@ from pylon.node.offers import OFFERS, Offers
 from pylon.node.perform import ANSWERS
 from pylon.node.spending import Spending
 from pylon.node.submission import SubmitArgs, draft_job, request_of
+from pylon.node.wallet_calls import WalletCalls
 from pylon.nostr.nip90 import SUB_QUERY
 from pylon.relay.pool import Pool
-from pylon.units import MAX_MSAT, Msat, msat_of_sats
+from pylon.units import Msat
 from pylon.wallets.base import Wallet
 
-INVOICE_SECONDS = 3600
 RELAY_SECONDS = 5.0
 GRACE_SECONDS = 1.0
 """After a deadline, for the job's own alarm to ring first."""
@@ -55,6 +55,7 @@ class Calls:
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self._wallet = WalletCalls(host)
         self._late = itertools.count()
         self._hears_offers = False
 
@@ -71,10 +72,7 @@ class Calls:
             "job.watch": self._watch,
             "job.pay": self._pay_job,
             "job.cancel": self._cancel,
-            "wallet.balance": self._balance,
-            "wallet.fund": self._fund,
-            "wallet.invoice": self._invoice,
-            "wallet.pay": self._pay,
+            **self._wallet.table(),
         }
 
     async def _status(self, args: Args, update: Update) -> object:
@@ -222,42 +220,6 @@ class Calls:
         if not isinstance(job, BuyerJob):
             raise UsageError(f"this home has posted no job {job_id!r}", hint="`pylon job list` shows those it has")
         return job
-
-    # The wallet.
-
-    async def _balance(self, args: Args, update: Update) -> object:
-        read(args, NoArgs)
-        return documents.balance_document(self._host.wallet.capabilities, await self._host.wallet.balance())
-
-    async def _fund(self, args: Args, update: Update) -> object:
-        capabilities = self._host.wallet.capabilities
-        if not capabilities.faucet:
-            hint = "pay an invoice of `pylon wallet invoice` from elsewhere"
-            raise PaymentError(f"the wallet {capabilities.name} has no faucet", hint=hint)
-        await self._host.wallet.fund(_sats(read(args, SatsArgs)))
-        return documents.balance_document(capabilities, await self._host.wallet.balance())
-
-    async def _invoice(self, args: Args, update: Update) -> object:
-        asked = read(args, SatsArgs)
-        made = await self._host.spending.invoice(_sats(asked), asked.memo, INVOICE_SECONDS)
-        return {
-            "bolt11": made.bolt11, "payment_hash": made.payment_hash.hex(), "amount_msat": made.amount, "expires_at": made.expires_at,
-            "simulated": self._host.wallet.capabilities.simulated,
-        }
-
-    async def _pay(self, args: Args, update: Update) -> object:
-        payable, paid = await self._host.spending.pay(read(args, PayArgs).invoice)
-        return {
-            "status": "settled", "payment_hash": payable.payment_hash.hex(), "preimage": paid.preimage.hex(), "amount_msat": payable.amount,
-            "fee_msat": paid.fee,
-        }
-
-
-def _sats(asked: SatsArgs) -> Msat:
-    amount = msat_of_sats(asked.sats)
-    if not 0 < amount <= MAX_MSAT:
-        raise UsageError("the amount must be at least 1 sat, and not more than all bitcoin")
-    return amount
 
 
 def _reached(until: str) -> Callable[[Job], bool]:
