@@ -76,7 +76,8 @@ def test_one_home_by_hand(world: World) -> None:
     assert made.status == 0
     assert "npub1" in made.out
     config = world.place / "home" / "config.toml"
-    config.write_text(config.read_text("utf-8").replace("ws://127.0.0.1:7700", relay), "utf-8")
+    text = config.read_text("utf-8").replace("ws://127.0.0.1:7700", relay)
+    config.write_text(text.replace('# backend = "sim"', 'backend = "sim"'), "utf-8")
     assert "100,000 sats" in world.run("home", "wallet", "fund").out
     provider = world.start("home", "start", "-f", "-m", "provider")
     provider.line("Ready")

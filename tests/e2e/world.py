@@ -205,13 +205,16 @@ class World:
         running = self.start(data, "nexus", "--port", str(port), "--data", str(self.place / data / "events"))
         return running, running.line("Nexus listens on").split()[-1]
 
-    def home(self, name: str, *relays: str, sats: int = 0, more: str = "", network: str = "regtest", script: str = "") -> Document:
-        """Make a home that uses these relays; with `sats` in its wallet, and the scripted backend where there is a `script`."""
+    def home(
+        self, name: str, *relays: str, sats: int = 0, more: str = "", network: str = "regtest", script: str = "", wallet: str = "sim"
+    ) -> Document:
+        """Make a home that uses these relays and this wallet; with `sats` in the simulated one, and the scripted backend where there is
+        a `script`."""
         identity = Identity.generate(12)
         Home(self.place / name).create()
         identity.save(self.place / name / "identity.json", None)
         listed = ", ".join(f'"{url}"' for url in relays)
-        config = f'relays = [{listed}]\nnetwork = "{network}"\n{more}\n'
+        config = f'relays = [{listed}]\nnetwork = "{network}"\n{more}\n[wallet]\nbackend = "{wallet}"\n'
         if script:
             self.script(name, script)
             config += f'[backends]\nuse = ["scripted"]\nscript = "{self.place / name / "script.toml"}"\n'

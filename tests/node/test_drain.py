@@ -6,7 +6,7 @@ import asyncio
 import time
 from pathlib import Path
 
-from pylon.config import BackendsConfig, Config, Home, NexusConfig
+from pylon.config import BackendsConfig, Config, Home, NexusConfig, WalletConfig
 from pylon.market.effects import Generate
 from pylon.market.job import ProviderJob, ProviderState
 from pylon.market.prompt import Prompt
@@ -34,7 +34,10 @@ async def test_the_end_waits_for_what_is_being_computed(tmp_path: Path) -> None:
     with ledger.transaction():
         ledger.put(job, [Generate()])
     ledger.close()
-    config = Config(relays=[relay.url], backends=BackendsConfig(use=["scripted"], script=str(tmp_path / "script.toml")))
+    config = Config(
+        relays=[relay.url], wallet=WalletConfig(backend="sim"),
+        backends=BackendsConfig(use=["scripted"], script=str(tmp_path / "script.toml")),
+    )
     async with asyncio.timeout(20), Service(home, config, Identity.generate(), provides=True) as service:
         service.stop()
         await service.run()
