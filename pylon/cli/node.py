@@ -10,6 +10,7 @@ import msgspec
 from pylon.cli.common import run
 from pylon.cli.identity import provide_passphrase
 from pylon.config import Home
+from pylon.control.client import Gone
 from pylon.errors import NotSetUp
 from pylon.node import client
 from pylon.node.ledger import Ledger
@@ -45,7 +46,7 @@ def ask_once(home: Home, name: str, args: Document | msgspec.Struct) -> Document
         await client.ensure_call(home, "ping")
         try:
             return await client.call(home, name, msgspec.to_builtins(args))
-        except client.Gone as error:
+        except Gone as error:
             raise client.lost(home) from error
 
     return msgspec.json.decode(run(twice), type=Document)
@@ -57,7 +58,7 @@ def ask_running(home: Home, name: str) -> Document | None:
     async def once() -> bytes | None:
         try:
             return await client.call(home, name)
-        except client.Gone:
+        except Gone:
             return None
 
     raw = run(once)

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 import msgspec
-
-from pylon.errors import UsageError
-from pylon.node.control import Args
-from pylon.node.submission import SubmitArgs
 
 
 class JobArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,18 +32,3 @@ class OffersArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     relays: list[str] = []
     model: str = ""
-
-
-class NoArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Nothing."""
-
-
-T = TypeVar("T", SubmitArgs, JobArgs, OffersArgs, SatsArgs, PayArgs, NoArgs)
-
-
-def read(args: Args, kind: type[T]) -> T:
-    """The arguments of one call. Raises UsageError."""
-    try:
-        return msgspec.convert(args, kind)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"wrong arguments: {error}") from error

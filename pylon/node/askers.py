@@ -12,6 +12,7 @@ import msgspec
 from pylon.backends.base import BackendBusy, Prompt
 from pylon.backends.registry import Backends
 from pylon.config import Home
+from pylon.control.client import Gone, NotThere
 from pylon.errors import ContextOverflow, InsufficientFunds, NoBackend, NoRelay, OverBudget, PylonError
 from pylon.node import client
 from pylon.nostr import nip90
@@ -81,9 +82,9 @@ class SwarmAsker:
         }
         try:
             job = msgspec.json.decode(await client.call(self._home, "job.ask", wish), type=Asked)
-        except client.NotThere as error:
+        except NotThere as error:
             return Miss(Reason.GONE, str(error))
-        except client.Gone as error:
+        except Gone as error:
             # The job may go on, and be paid, without us.
             return Miss(Reason.GONE, f"{error}; the job may have been paid", cost=Msat(ask.limit + self._fee))
         except OSError as error:

@@ -12,12 +12,13 @@ from typing import Protocol
 import msgspec
 
 from pylon.config import Config
+from pylon.control.arguments import NoArgs, read
+from pylon.control.server import Args, Call, Update
 from pylon.errors import NoModel, NoRelay, PaymentError, UsageError
 from pylon.market.job import BuyerJob, BuyerState, Job, Role
 from pylon.market.signals import PayOrdered, Withdrawn
 from pylon.node import documents
-from pylon.node.arguments import JobArgs, NoArgs, OffersArgs, read
-from pylon.node.control import Args, Call, Update
+from pylon.node.arguments import JobArgs, OffersArgs
 from pylon.node.documents import Document
 from pylon.node.intake import late_filters
 from pylon.node.node import Node

@@ -18,8 +18,10 @@ from pathlib import Path
 import uvloop
 
 from pylon.config import Config, Home, load
+from pylon.control.client import ErrorDocument, Gone
+from pylon.control.spawn import tell_parent
 from pylon.errors import PylonError, file_error
-from pylon.node.client import ErrorDocument, Gone, call, tell_parent
+from pylon.node.client import call
 from pylon.node.lock import HomeLock
 from pylon.node.service import Service
 from pylon.nostr.keys import Identity

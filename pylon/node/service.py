@@ -17,13 +17,13 @@ from pylon import __version__
 from pylon.backends.base import Prompt
 from pylon.backends.registry import Backends
 from pylon.config import CURRENCY, Config, Home, state_dir
+from pylon.control.server import ControlServer
 from pylon.errors import NoBackend, UsageError
 from pylon.market.job import ProviderState, Role
 from pylon.market.terms import Terms
 from pylon.node import earning, localrelay
 from pylon.node.announce import Announcer
 from pylon.node.calls import Calls
-from pylon.node.control import ControlServer
 from pylon.node.documents import Document
 from pylon.node.generate import Generator
 from pylon.node.intake import JOBS, Intake, answer_filters, job_filters

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from pylon.control.arguments import NoArgs, read
+from pylon.control.server import Args, Call, Update
 from pylon.errors import PaymentError, UsageError
 from pylon.node import documents
-from pylon.node.arguments import NoArgs, PayArgs, SatsArgs, read
-from pylon.node.control import Args, Call, Update
+from pylon.node.arguments import PayArgs, SatsArgs
 from pylon.node.spending import Spending
 from pylon.units import MAX_MSAT, Msat, msat_of_sats
 from pylon.wallets.base import Wallet

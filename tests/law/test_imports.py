@@ -24,6 +24,7 @@ LAYERS: dict[str, int] = {
     "pylon.rlm.drive": 5,
     "pylon.nexus": 4,
     "pylon.ingest": 5,
+    "pylon.control": 5,
     "pylon.nexus.server": 6,
     "pylon.nexus.store": 6,
     "pylon.nexus.log": 6,

@@ -12,9 +12,9 @@ import pytest
 
 from pylon.backends.registry import Backends
 from pylon.config import BackendsConfig, Home
+from pylon.control.server import Args, Call, ControlServer, Update
 from pylon.errors import NoRelay, PylonError, UsageError
 from pylon.node.askers import LocalAsker, SwarmAsker
-from pylon.node.control import Args, Call, ControlServer, Update
 from pylon.nostr.nip90 import SUB_QUERY
 from pylon.rlm.asking import Answer, Ask, Miss, Reason
 from pylon.units import Msat
@@ -143,7 +143,7 @@ async def test_a_node_that_goes_away(tmp_path: Path) -> None:
     gone = await asking
     assert isinstance(gone, Miss)
     assert (gone.reason, gone.cost) == (Reason.GONE, 1020)
-    assert await asker.ask(question()) == Miss(Reason.GONE, "no node is running")
+    assert await asker.ask(question()) == Miss(Reason.GONE, "the node is not running")
 
 
 @pytest.fixture

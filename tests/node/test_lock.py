@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from pylon.config import Home
+from pylon.control.server import ControlServer
 from pylon.node.client import call
-from pylon.node.control import ControlServer
 from pylon.node.lock import HomeLock, is_running, running_pid
 
 

@@ -1,4 +1,4 @@
-"""The control socket of a node: one JSON document a line, for the commands of the same user.
+"""The control socket of a process (a node, the private network): one JSON document a line, for programs of the same user.
 
 A client sends `{"call": NAME, "args": {…}}`, once a connection, and gets `{"update": …}` lines and then one `{"result": …}` or
 `{"error": …}`. The socket has mode 0600 in a folder of mode 0700; who can open it is the user himself.
@@ -16,7 +16,7 @@ import orjson
 
 from pylon.errors import PylonError, UsageError
 
-log = logging.getLogger("pylon.node")
+log = logging.getLogger("pylon.control")
 
 LIMIT = 4 * 1024 * 1024
 """Bytes of a line."""
@@ -37,11 +37,13 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class ControlServer:
-    """Serves calls until it is closed."""
+    """Serves calls until it is closed. `name` is what a person calls this process, `log_file` where it writes what went wrong."""
 
-    def __init__(self, path: Path, calls: Mapping[str, Call]) -> None:
+    def __init__(self, path: Path, calls: Mapping[str, Call], *, name: str = "the node", log_file: str = "node.log") -> None:
         self._path = path
         self._calls = calls
+        self._name = name
+        self._log_file = log_file
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[None]] = set()
 
@@ -51,7 +53,7 @@ class ControlServer:
         return len(self._clients)
 
     async def start(self) -> None:
-        """Listen. A stale socket is removed: the home's lock says that no other process serves it."""
+        """Listen. A stale socket is removed: the lock says that no other process serves it."""
         self._path.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(self._accept, self._path, limit=LIMIT, backlog=BACKLOG)
         self._path.chmod(0o600)
@@ -76,7 +78,7 @@ class ControlServer:
         except (ConnectionError, ValueError) as error:  # ValueError: a line over the limit
             log.debug("a control client left: %s", error)
         except asyncio.CancelledError:
-            log.debug("a control client is sent away: the node ends")  # by `aclose`; nobody else cancels this task
+            log.debug("a control client is sent away: this process ends")  # by `aclose`; nobody else cancels this task
         finally:
             self._clients.discard(task)
             writer.close()
@@ -102,7 +104,7 @@ class ControlServer:
         try:
             request = msgspec.json.decode(line, type=Request)
             if request.call not in self._calls:
-                raise UsageError(f"the node knows no call {request.call!r}")
+                raise UsageError(f"{self._name} knows no call {request.call!r}")
             result = await self._calls[request.call](request.args, lambda value: send("update", value))
         except msgspec.DecodeError as error:
             send("error", {"code": "usage", "message": f"not a call: {error}", "hint": "", "exit": 2})
@@ -110,7 +112,8 @@ class ControlServer:
             send("error", {"code": error.code, "message": error.message, "hint": error.hint, "exit": error.exit_status})
         except Exception as error:  # the last door: the client gets a sentence, the log gets the traceback
             log.exception("a call failed")
-            send("error", {"code": "error", "message": f"unexpected {type(error).__name__}: {error}", "hint": "see node.log", "exit": 1})
+            message = f"unexpected {type(error).__name__}: {error}"
+            send("error", {"code": "error", "message": message, "hint": f"see {self._log_file}", "exit": 1})
         else:
             send("result", result)
         await writer.drain()
