@@ -88,10 +88,18 @@ class ProviderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class WalletConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which wallet; empty means the best one built in."""
+    """Which wallet; empty means the best one built in. The last four are for the embedded Lightning node."""
 
     backend: str = ""
     max_fee_msats: int = 5000
+    chain: str = ""
+    """Where blocks come from: ssl:// or tcp:// (Electrum), http(s):// (Esplora), bitcoind://user:password@host:port. Unset on regtest: the
+    private network of this computer."""
+    lsp: str = ""
+    """`node_id@host:port` of a provider of inbound room (LSPS2); unset on regtest: the hub of the private network."""
+    lsp_token: str = ""
+    channels: int = 1
+    """How many channels to the hub are kept; each carries about 25 payments at a time."""
 
 
 class BackendsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -127,6 +135,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     nexus: NexusConfig = msgspec.field(default_factory=NexusConfig)
 
 
+MOST_CHANNELS = 20
 NETWORKS = ("regtest", "signet", "testnet", "mainnet")
 CURRENCY = {"regtest": "bcrt", "signet": "tbs", "testnet": "tb", "mainnet": "bc"}
 """BOLT11 prefixes after `ln`."""
@@ -169,6 +178,12 @@ def _check(path: Path, text: str, config: Config) -> None:
             raise wrong(f"provider.{key}", f"must be from 0 to {MAX_MSAT}")
     if not 0 <= config.wallet.max_fee_msats <= MAX_MSAT:
         raise wrong("wallet.max_fee_msats", f"must be from 0 to {MAX_MSAT}")
+    if not 1 <= config.wallet.channels <= MOST_CHANNELS:
+        raise wrong("wallet.channels", f"must be from 1 to {MOST_CHANNELS}")
+    if config.wallet.chain and not re.match(r"(ssl|tcp|https?|bitcoind)://[^\s/]", config.wallet.chain):
+        raise wrong("wallet.chain", "must begin with ssl://, tcp://, https://, http:// or bitcoind:// and name a host")
+    if config.wallet.lsp and not re.fullmatch(r"0[23][0-9a-f]{64}@\S+:\d{1,5}", config.wallet.lsp):
+        raise wrong("wallet.lsp", "must be node_id@host:port with the 66 hex characters of the node's key")
     if not 0 <= config.nexus.port <= 65535:
         raise wrong("nexus.port", "must be a port from 0 to 65535")
 
@@ -235,6 +250,10 @@ queue = 64                    # jobs accepted and waiting, at most
 [wallet]
 # backend = "sim"             # unset: the best one built in
 # max_fee_msats = 5000        # the most a payment may cost above its amount
+# channels = 1                # to the hub; each carries about 25 payments at a time
+# chain = "ssl://electrum.example.org:50002"   # where blocks come from, on a real network
+# lsp = ""                    # node_id@host:port of who sells inbound room (LSPS2), on a real network
+# lsp_token = ""              # and what it asks new customers for
 
 [backends]
 # use = ["llama-server", "ollama", "embedded"]

@@ -39,7 +39,10 @@ def test_what_the_template_shows_as_a_comment_can_be_set(tmp_path: Path) -> None
         ('network = "mainet"\n', 1, "network"), ("[provider]\nslots = true\n", 2, "provider.slots"),
         ("[provider]\nmin_price_msats = 1.5\n", 2, "provider.min_price_msats"), ("[provider]\nqueue = -1\n", 2, "provider.queue"),
         (f"[provider]\nmin_price_msats = {MAX_MSAT + 1}\n", 2, "provider.min_price_msats"), ("[[provider]]\n", 1, "provider"),
-        ("[wallet]\nmax_fee_msats = -1\n", 2, "wallet.max_fee_msats"), ("[nexus]\nport = 65536\n", 2, "nexus.port"),
+        ("[wallet]\nmax_fee_msats = -1\n", 2, "wallet.max_fee_msats"),
+        ("[wallet]\nchannels = 0\n", 2, "wallet.channels"), ("[wallet]\nchannels = 21\n", 2, "wallet.channels"),
+        ('[wallet]\nchain = "ftp://host"\n', 2, "wallet.chain"), ('[wallet]\nchain = "ssl://"\n', 2, "wallet.chain"),
+        ('[wallet]\n\nlsp = "02ab@host:1"\n', 3, "wallet.lsp"), ("[nexus]\nport = 65536\n", 2, "nexus.port"),
     ],
 )
 def test_a_mistake_has_its_line_and_its_key(tmp_path: Path, text: str, line: int, key: str) -> None:

@@ -6,6 +6,8 @@ that it asks. `plain*.py` are their slow twins in Python: the oracle of the diff
 
 from __future__ import annotations
 
+import importlib.util
+
 from pylon import __version__
 
 try:
@@ -77,6 +79,7 @@ __all__ = [
     "chunk_spans",
     "core",
     "event_id",
+    "has_lightning",
     "is_utf8",
     "load_event",
     "nip44_conversation_key",
@@ -89,3 +92,8 @@ __all__ = [
     "verify",
     "verify_batch",
 ]
+
+
+def has_lightning() -> bool:
+    """Whether the embedded Lightning node is built into this installation (`PYLON_BUILD_LIGHTNING=0` leaves it out)."""
+    return importlib.util.find_spec(f"{__name__}.lightning") is not None

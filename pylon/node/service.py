@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack
 from pylon import __version__
 from pylon.backends.base import Prompt
 from pylon.backends.registry import Backends
-from pylon.config import CURRENCY, Config, Home, state_dir
+from pylon.config import CURRENCY, NETWORKS, Config, Home, state_dir
 from pylon.control.server import ControlServer
 from pylon.errors import NoBackend, UsageError
 from pylon.market.job import ProviderState, Role
@@ -90,7 +90,10 @@ class Service:
         config, keys = self.config, self._identity
         ledger = Ledger(self.home.ledger)
         stack.callback(ledger.close)
-        self.wallet = open_wallet(config.wallet.backend, state=state_dir(), secret=keys.wallet_secret(), network=config.network)
+        self.wallet = open_wallet(
+            config.wallet.backend, home=self.home.path, state=state_dir(), secret=keys.wallet_secret(),
+            seed=keys.lightning_seed(NETWORKS.index(config.network)), config=config,
+        )
         stack.push_async_callback(self.wallet.aclose)
         slots = 0
         backends = Backends()

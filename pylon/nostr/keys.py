@@ -163,6 +163,19 @@ class Identity:
         """32 bytes for the wallet's own keys, made of account 0's secret. They say nothing about it, and come back with it."""
         return hmac.digest(self.account(0).export_secret(), _WALLET_LABEL, "sha256")
 
+    def lightning_seed(self, number: int) -> bytes:
+        """The seed (64 bytes) of the Lightning node number `number` of this identity: BIP-85's `m/83696968'/128169'/64'/<number>'` of the
+        phrase, so that any wallet that knows BIP-85 finds it again. An imported key has no phrase: made of its wallet secret instead."""
+        if self._seed is None:
+            return hmac.digest(self.wallet_secret(), f"pylon/lightning/{number}".encode(), "sha512")
+        child = _native.bip32_derive(self._seed, f"m/83696968'/128169'/64'/{number}'")
+        return bip85_entropy(child)
+
+
+def bip85_entropy(key: bytes) -> bytes:
+    """The 64 bytes of entropy of a derived private key (32 bytes). BIP-85: `HMAC-SHA512(key="bip-entropy-from-k", msg=k)`."""
+    return hmac.digest(b"bip-entropy-from-k", key, "sha512")
+
 
 @functools.cache
 def _words() -> Mnemonic:

@@ -19,7 +19,7 @@ import msgspec
 from pylon.errors import InsufficientFunds, PaymentError, PaymentFailed
 from pylon.units import MAX_MSAT, Msat, show_sats
 from pylon.wallets.bankfile import connect
-from pylon.wallets.base import Balance, Direction, PaymentState, PaymentStatus, WalletEvent
+from pylon.wallets.base import Balance, Direction, PaymentRecord, PaymentState, PaymentStatus, WalletEvent
 from pylon.wallets.wake import knock
 
 FUND_LIMIT = Msat(100_000_000 * 1000)
@@ -167,6 +167,24 @@ class Bank:
             f"SELECT {columns} FROM events WHERE account = ? AND cursor > ? ORDER BY cursor LIMIT ?", (account, since, limit)
         )
         return [WalletEvent(row[0], row[1], PaymentStatus(row[2]), Msat(row[3]), row[4], row[5], row[6]) for row in rows]
+
+    def payments(self, account: bytes, since: int, now: int) -> list[PaymentRecord]:
+        """All invoices of this account that are open or changed since then, and all that it paid."""
+        self._lapse(now)
+        rows = self._db.execute(
+            "SELECT i.payee = ?1, i.payer = ?1, i.payment_hash, i.status, i.amount, coalesce(max(e.at), 0) AS moved FROM invoices AS i "
+            "LEFT JOIN events AS e ON e.account = i.payee AND e.payment_hash = i.payment_hash "
+            "WHERE i.payee = ?1 OR i.payer = ?1 GROUP BY i.bolt11 HAVING moved >= ?2 OR i.status = 'open'", (account, since)
+        )
+        records = []
+        for received, paid, payment_hash, status, amount, at in rows:
+            entry = PaymentStatus(status)
+            if received:
+                records.append(PaymentRecord(Direction.IN, payment_hash, entry, Msat(amount), Msat(0), at))
+            if paid:
+                out = PaymentStatus.PENDING if entry is PaymentStatus.HELD else entry
+                records.append(PaymentRecord(Direction.OUT, payment_hash, out, Msat(amount), Msat(0), at))
+        return records
 
     def cursor(self) -> int:
         """The cursor of the last event of all."""

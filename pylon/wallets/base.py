@@ -6,8 +6,9 @@ preimages 32 bytes, times Unix seconds. `tests/conformance/wallet.py` is the sui
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -31,14 +32,25 @@ class Capabilities(msgspec.Struct, frozen=True):
     push_events: bool
     simulated: bool
     """True: not Lightning, no value; said wherever the wallet shows."""
+    lists_payments: bool = False
+    """`payments` tells all that this wallet knows, so that a journal can be held against it."""
+    node: bool = False
+    """It is a `NodeWallet`: channels, coins on the chain, backups."""
+
+
+NOTHING = Msat(0)
 
 
 class Balance(msgspec.Struct, frozen=True):
-    """`pending` is outgoing money whose fate is open (held or unknown)."""
+    """`pending` is outgoing money whose fate is open (held or unknown). `reserved` is ours and stays in the channels as long as they are
+    open, `closing` comes back from closed channels, `onchain` is on the chain."""
 
     spendable: Msat
     receivable: Msat
     pending: Msat
+    reserved: Msat = NOTHING
+    closing: Msat = NOTHING
+    onchain: Msat = NOTHING
 
 
 class Invoice(msgspec.Struct, frozen=True):
@@ -100,6 +112,39 @@ class WalletEvent(msgspec.Struct, frozen=True):
     deadline: int | None = None
 
 
+class PaymentRecord(msgspec.Struct, frozen=True):
+    """One payment as the wallet itself remembers it. `fee` is what it cost (outgoing), `at` when it was begun or, once settled, settled."""
+
+    direction: Direction
+    payment_hash: bytes
+    status: PaymentStatus
+    amount: Msat
+    fee: Msat
+    at: int
+
+
+class HealthState(StrEnum):
+    """`off`: nothing was ever needed of it. `degraded`: it works, and something is wrong with it."""
+
+    OFF = "off"
+    STARTING = "starting"
+    READY = "ready"
+    DEGRADED = "degraded"
+    FAILED = "failed"
+
+
+class Health(msgspec.Struct, frozen=True):
+    """How a wallet is. `problem` and `hint` are sentences for a person, empty where all is well; `node_id` (66 hex) and `height` are
+    set for a Lightning node, `peers` are those it is connected to."""
+
+    state: HealthState
+    problem: str = ""
+    hint: str = ""
+    node_id: str = ""
+    height: int | None = None
+    peers: tuple[str, ...] = ()
+
+
 class Wallet(Protocol):
     """One wallet. Every method may raise PylonError; PaymentError's leaves say which answer it is."""
 
@@ -134,4 +179,51 @@ class Wallet(Protocol):
         """Ask the faucet, where `capabilities.faucet`."""
         ...
 
+    async def payments(self, since: float) -> Sequence[PaymentRecord]:
+        """All payments in and out since then (Unix seconds) that it knows, where `capabilities.lists_payments`."""
+        ...
+
+    async def health(self) -> Health:
+        """How it is, at once: nothing is started or waited for."""
+        ...
+
     async def aclose(self) -> None: ...
+
+
+class Channel(msgspec.Struct, frozen=True):
+    """One Lightning channel of ours. `funding` is `txid:output`; `usable`: it is open and its peer is there."""
+
+    id: str
+    peer: str
+    funding: str
+    capacity: Msat
+    spendable: Msat
+    receivable: Msat
+    reserved: Msat
+    confirmations: int
+    usable: bool
+
+
+class NodeWallet(Wallet, Protocol):
+    """A wallet that is a Lightning node with coins of its own, where `capabilities.node`."""
+
+    async def channels(self) -> Sequence[Channel]:
+        """The open channels."""
+        ...
+
+    async def close_channel(self, channel: str, *, force: bool) -> None:
+        """Begin to close the channel of that id; its money comes back on the chain. `force`: without the peer, and after a delay.
+        Raises PylonError where there is no such channel."""
+        ...
+
+    async def address(self) -> str:
+        """A new address for coins."""
+        ...
+
+    async def send_onchain(self, address: str, amount: Msat | None, *, sat_per_vbyte: int | None) -> bytes:
+        """Send coins (None: all) and give the txid (32 bytes, in the order people write it). Raises PaymentError."""
+        ...
+
+    async def backup(self, target: Path) -> None:
+        """Write an encrypted copy of what this wallet knows to a file that does not exist yet."""
+        ...

@@ -1,6 +1,6 @@
 """Wallets by name. All of them, the built-in ones too, enter through the entry-point group `pylon.wallets`.
 
-An entry point names a function `(*, state: Path, secret: bytes, network: str) -> Wallet`.
+An entry point names an `Opener`: a function of the keywords `home`, `state`, `secret`, `seed` and `config`.
 """
 
 from __future__ import annotations
@@ -9,20 +9,35 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Protocol, cast
 
+from pylon import _native
+from pylon.config import Config
 from pylon.errors import ConfigError, PylonError
 from pylon.wallets.base import Wallet
 
 GROUP = "pylon.wallets"
-BUILT_IN = {"regtest": "sim"}
-"""The best built-in wallet of each network that has one."""
+LIGHTNING = "ldk"
+SIMULATED = "sim"
 
 
 class Opener(Protocol):
     """What an entry point of the group is."""
 
-    def __call__(self, *, state: Path, secret: bytes, network: str) -> Wallet:
-        """Open the wallet; raises PylonError."""
+    def __call__(self, *, home: Path, state: Path, secret: bytes, seed: bytes, config: Config) -> Wallet:
+        """Open the wallet. `home` is the folder of this identity, `state` the one that all homes of the user share, `secret` (32 bytes)
+        and `seed` (64 bytes) are this identity's own for its wallets. Raises PylonError."""
         ...
+
+
+def built_in(network: str) -> str:
+    """The best built-in wallet for `network`. Raises PylonError where there is none."""
+    if _native.has_lightning():
+        return LIGHTNING
+    if network == "regtest":
+        return SIMULATED
+    raise PylonError(
+        f"this Pylon was built without its Lightning node, so no wallet is built in for {network}",
+        hint='build it with `make native`, set `network = "regtest"`, or install a wallet and name it as `[wallet] backend`',
+    )
 
 
 def known_wallets() -> list[str]:
@@ -30,15 +45,10 @@ def known_wallets() -> list[str]:
     return sorted(_entries())
 
 
-def open_wallet(name: str, *, state: Path, secret: bytes, network: str) -> Wallet:
-    """Open the wallet called `name`, or the best one built in for `network` where the name is empty. `state` is the folder that the
-    user's homes share, `secret` the 32-byte node key. Raises PylonError where there is no such wallet, or it cannot be opened."""
-    if not name and network not in BUILT_IN:
-        raise PylonError(
-            f"no real wallet is built in yet, so none can be used on {network}",
-            hint='set `network = "regtest"` in config.toml, or install a wallet and name it as `[wallet] backend`',
-        )
-    name = name or BUILT_IN[network]
+def open_wallet(name: str, *, home: Path, state: Path, secret: bytes, seed: bytes, config: Config) -> Wallet:
+    """Open the wallet called `name`, or the best one built in for the network where the name is empty; see `Opener`.
+    Raises PylonError where there is no such wallet, or it cannot be opened."""
+    name = name or built_in(config.network)
     entries = _entries()
     if name not in entries:
         known = ", ".join(sorted(entries)) or "none (is pylon-node installed?)"
@@ -47,7 +57,7 @@ def open_wallet(name: str, *, state: Path, secret: bytes, network: str) -> Walle
         opener = cast("Opener", entries[name].load())
     except (ImportError, AttributeError) as error:
         raise PylonError(f"the wallet {name!r} cannot be loaded: {error}", hint="reinstall its package") from error
-    return opener(state=state, secret=secret, network=network)
+    return opener(home=home, state=state, secret=secret, seed=seed, config=config)
 
 
 def _entries() -> dict[str, EntryPoint]:

@@ -11,18 +11,31 @@ import hashlib
 import secrets
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Self, TypeVar
 
 from pylon import _native
-from pylon.config import CURRENCY
+from pylon.config import CURRENCY, Config
 from pylon.errors import PaymentError, PaymentFailed, PaymentUnknown, PylonError
 from pylon.units import MAX_MSAT, Msat, show_sats
 from pylon.wallets.bank import Bank
 from pylon.wallets.bankfile import explain
-from pylon.wallets.base import Balance, Capabilities, Direction, Invoice, Paid, PaymentState, PaymentStatus, Wallet, WalletEvent
+from pylon.wallets.base import (
+    Balance,
+    Capabilities,
+    Direction,
+    Health,
+    HealthState,
+    Invoice,
+    Paid,
+    PaymentRecord,
+    PaymentState,
+    PaymentStatus,
+    Wallet,
+    WalletEvent,
+)
 from pylon.wallets.wake import Doorbell
 
 T = TypeVar("T")
@@ -49,6 +62,7 @@ CAPABILITIES = Capabilities(
     faucet=True,
     push_events=True,
     simulated=True,
+    lists_payments=True,
 )
 
 
@@ -162,6 +176,14 @@ class SimWallet:
         """The faucet, at most `bank.FUND_LIMIT` at once. These sats have no value."""
         await self._do(lambda bank, _: bank.fund(self.account, amount))
 
+    async def payments(self, since: float) -> Sequence[PaymentRecord]:
+        """All of this account; see the port."""
+        return await self._do(lambda bank, now: bank.payments(self.account, int(since), now))
+
+    async def health(self) -> Health:
+        """A bank that is open is ready."""
+        return Health(HealthState.OFF if self._closed else HealthState.READY)
+
     async def aclose(self) -> None:
         """Close. Who still waits for a held payment gets PaymentUnknown; iterations of events end. Idempotent."""
         if self._closed:
@@ -259,6 +281,6 @@ def _checked(bolt11: str) -> str:
     return bolt11.lower()
 
 
-def open_sim(*, state: Path, secret: bytes, network: str) -> Wallet:
+def open_sim(*, home: Path, state: Path, secret: bytes, seed: bytes, config: Config) -> Wallet:
     """The entry point `sim` of the group `pylon.wallets`."""
-    return SimWallet.open(state, secret, network)
+    return SimWallet.open(state, secret, config.network)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
+import time
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -19,7 +20,7 @@ from pylon import _native
 from pylon.config import CURRENCY
 from pylon.errors import InsufficientFunds, PaymentFailed, PylonError
 from pylon.units import Msat
-from pylon.wallets.base import Direction, Invoice, Paid, PaymentState, PaymentStatus, Wallet, WalletEvent
+from pylon.wallets.base import Direction, HealthState, Invoice, Paid, PaymentState, PaymentStatus, Wallet, WalletEvent
 
 T = TypeVar("T")
 
@@ -354,3 +355,25 @@ class WalletConformance:
         assert (await pair.payer.lookup(made.payment_hash, Direction.OUT)).status is PaymentStatus.PENDING
         await pair.payee.settle(preimage)
         assert (await soon(pair.payer.pay(made.bolt11, max_fee=FEE, key=key))).preimage == preimage
+
+    async def test_payments_are_listed(self, pair: Pair) -> None:
+        """A wallet that lists its payments tells each settled one on both sides, with its amount and, for the payer, its fee."""
+        if not (pair.payer.capabilities.lists_payments and pair.payee.capabilities.lists_payments):
+            pytest.skip("the wallet does not list its payments")
+        began = time.time() - 1
+        made = await pair.payee.invoice(PRICE, "", 600)
+        paid = await soon(pair.payer.pay(made.bolt11, max_fee=FEE, key=new_key()))
+        await reached(pair.payee, made.payment_hash, Direction.IN, PaymentStatus.SETTLED)
+        (sent,) = [record for record in await pair.payer.payments(began) if record.payment_hash == made.payment_hash]
+        assert (sent.direction, sent.status, sent.amount, sent.fee) == (Direction.OUT, PaymentStatus.SETTLED, PRICE, paid.fee)
+        (got,) = [record for record in await pair.payee.payments(began) if record.payment_hash == made.payment_hash]
+        assert (got.direction, got.status, got.amount) == (Direction.IN, PaymentStatus.SETTLED, PRICE)
+        assert got.at >= began
+        assert not [record for record in await pair.payer.payments(time.time() + 3600) if record.payment_hash == made.payment_hash]
+
+    async def test_health_is_told_at_once(self, pair: Pair) -> None:
+        """A wallet that has just paid is ready, and has no problem to tell."""
+        made = await pair.payee.invoice(PRICE, "", 600)
+        await soon(pair.payer.pay(made.bolt11, max_fee=FEE, key=new_key()))
+        health = await pair.payer.health()
+        assert (health.state, health.problem) == (HealthState.READY, "")

@@ -8,11 +8,12 @@ import json
 from typing import cast
 
 import pytest
+from mnemonic import Mnemonic
 
 from pylon import _native
 from pylon.errors import DecryptError, UsageError, WireError
 from pylon.nostr.keyfile import Record
-from pylon.nostr.keys import CONVERSATIONS, Identity, Keys
+from pylon.nostr.keys import CONVERSATIONS, Identity, Keys, bip85_entropy
 from pylon.nostr.nip19 import SecretKey, encode
 from tests.nostr.people import ALICE, BOB, CAROL, VECTORS, event
 from tests.nostr.test_nip49 import EXAMPLE
@@ -261,6 +262,38 @@ def test_wallet_secret() -> None:
     expected = hmac.new(bytes.fromhex(SECRET), b"pylon/wallet/v1", hashlib.sha256).digest()
     assert identity.wallet_secret() == expected == Identity.parse_import(NSEC).wallet_secret()
     assert Identity.parse_import(WHAT).wallet_secret() != expected
+
+
+def hardened(seed: bytes, *numbers: int) -> bytes:
+    """A private key at a path of hardened steps, by the text of BIP-32."""
+    order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+    node = hmac.digest(b"Bitcoin seed", seed, "sha512")
+    for number in numbers:
+        data = b"\0" + node[:32] + (number + 2**31).to_bytes(4, "big")
+        left = hmac.digest(node[32:], data, "sha512")
+        node = ((int.from_bytes(left[:32], "big") + int.from_bytes(node[:32], "big")) % order).to_bytes(32, "big") + left[32:]
+    return node[:32]
+
+
+def test_lightning_seed_is_bip85() -> None:
+    """BIP-85's first test vector, and its HEX application: `m/83696968'/128169'/{num_bytes}'/{index}'` of the phrase."""
+    key = bytes.fromhex("cca20ccb0e9a90feb0912870c3323b24874b0ca3d8018c4b96d0b97c0e82ded0")
+    assert bip85_entropy(key).hex() == (
+        "efecfbccffea313214232d29e71563d941229afb4338c21f9517c41aaa0d16f0"
+        "0b83d2a09ef747e7a64e8e2bd5a14869e693da66ce94ac2da570ab7ee48618f7"
+    )
+    identity, seed = Identity.parse_import(LEADER), Mnemonic.to_seed(LEADER)
+    for number in (0, 3):
+        assert identity.lightning_seed(number) == bip85_entropy(hardened(seed, 83696968, 128169, 64, number))
+
+
+def test_lightning_seed_of_an_imported_key() -> None:
+    """A key without a phrase has Lightning seeds too: 64 bytes, the same after every import, another for each network."""
+    seeds = [Identity.parse_import(NSEC).lightning_seed(number) for number in (0, 1, 2, 3)]
+    assert seeds == [Identity.parse_import(NSEC).lightning_seed(number) for number in (0, 1, 2, 3)]
+    assert len(set(seeds)) == 4
+    assert {len(seed) for seed in seeds} == {64}
+    assert not any(seed[:32] == Identity.parse_import(NSEC).wallet_secret() for seed in seeds)
 
 
 @pytest.mark.parametrize(
