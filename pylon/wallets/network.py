@@ -1,0 +1,126 @@
+"""The private Lightning network of this machine: found by its socket, or started.
+
+All homes of a user share one, in `<state>/regtest`. Its process is `pylon.regtest.main`; nothing of it is imported here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import socket
+import sys
+from pathlib import Path
+
+import msgspec
+
+from pylon.control import client
+from pylon.control.client import Gone, NotThere
+from pylon.control.place import Place
+from pylon.control.spawn import spawn
+from pylon.errors import PylonError, file_error
+
+NAME = "the private network"
+PROTOCOL = 1
+"""The calls that we know. A process that speaks a higher number is of a newer Pylon."""
+START_SECONDS = 60.0
+"""How long it may take to be ready: one that runs may have to end first."""
+TRIES = 3
+
+
+class NetworkGone(PylonError):
+    """The private network went away in the middle of a call: what came of it is not known."""
+
+    code = "network_gone"
+
+
+class Hub(msgspec.Struct, frozen=True):
+    """The Lightning node that all others have their channels with. `address`: host:port."""
+
+    node_id: str
+    address: str
+
+
+class Network(msgspec.Struct, frozen=True):
+    """What a wallet has to know to join. `electrum`: tcp://host:port. `genesis`: the hash of the first block."""
+
+    network: str
+    genesis: str
+    height: int
+    electrum: str
+    hub: Hub
+    protocol: int = PROTOCOL
+
+
+def place(state: Path) -> Place:
+    """Where the private network of this state folder lives."""
+    return Place(state / "regtest")
+
+
+async def ask(state: Path, name: str, args: dict[str, object] | None = None) -> bytes:
+    """One call to the network that runs: its result as JSON.
+
+    Raises NotThere where none runs, Gone where it went away before it answered, and the PylonError that it answered with.
+    """
+    return await client.call(place(state).control, name, args, whom=NAME)
+
+
+async def call(state: Path, name: str, args: dict[str, object] | None = None) -> bytes:
+    """Like `ask`, but the network is started first where none runs. It is asked once: NetworkGone says that the outcome is not known."""
+    for _ in range(TRIES):
+        try:
+            return await ask(state, name, args)
+        except NotThere:
+            await asyncio.to_thread(start, state)
+        except Gone as error:
+            raise NetworkGone(f"{NAME} went away in the middle of `{name}`", hint=f"see {place(state).log}") from error
+    raise PylonError(f"{NAME} does not stay up", hint=f"see {place(state).log}")
+
+
+async def ensure(state: Path) -> Network:
+    """The private network, started where none runs. Raises PylonError where it cannot be, or is of a newer Pylon."""
+    for _ in range(TRIES):
+        try:
+            network = msgspec.json.decode(await call(state, "network"), type=Network)
+            break
+        except NetworkGone:
+            continue  # it was just ending; this call may be asked again
+    else:
+        raise PylonError(f"{NAME} does not stay up", hint=f"see {place(state).log}")
+    if network.protocol > PROTOCOL:
+        raise PylonError(
+            f"{NAME} that runs here is of a newer Pylon (protocol {network.protocol}, this one knows {PROTOCOL})",
+            hint="use that Pylon, or end the network with `pylon regtest stop`",
+        )
+    return network
+
+
+def start(state: Path) -> bool:
+    """Start the network and wait until it is ready; False where somebody else was quicker. Blocks. Raises what it cannot start for."""
+    files = place(state)
+    files.create()
+    try:
+        lock = os.open(files.starting, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise file_error(error) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if is_served(files.control):
+            return False
+        try:
+            said = spawn([sys.executable, "-m", "pylon.regtest.main", str(state)], files.log, START_SECONDS, name=NAME)
+        except OSError as error:
+            raise file_error(error) from error
+        return b"true" in said
+    finally:
+        os.close(lock)
+
+
+def is_served(path: Path) -> bool:
+    """Whether somebody accepts connections on this socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(os.fspath(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+    return True
