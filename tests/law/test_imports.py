@@ -34,6 +34,7 @@ LAYERS: dict[str, int] = {
     "pylon.relay": 6,
     "pylon.backends": 6,
     "pylon.wallets": 6,
+    "pylon.regtest": 6,
     "pylon.gateway": 6,
     "pylon.node": 7,
     "pylon.cli": 8,

@@ -1,0 +1,211 @@
+"""An Electrum server over the private chain, on loopback: sessions, subscriptions, limits. What it says is in `answers.py`.
+
+A line is a request or a batch of them. Whatever is wrong with it gets an error; a line without end, or a reader that does not read, is hung
+up on. Everything between a request and its answer happens in one step of the loop, so a subscription misses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Final
+
+import orjson
+
+from pylon.errors import PylonError
+from pylon.regtest.answers import (
+    BAD_REQUEST,
+    DAEMON_ERROR,
+    INVALID_REQUEST,
+    PARSE_ERROR,
+    UNKNOWN_METHOD,
+    Answers,
+    Fault,
+    Method,
+    arguments,
+    digest,
+)
+from pylon.regtest.blocks import shown
+from pylon.regtest.chain import Chain, Change
+
+log = logging.getLogger(__name__)
+
+HOST: Final = "127.0.0.1"
+MAX_LINE: Final = 1 << 20
+"""Bytes of a request: the largest transaction that waits, as hex, fits."""
+MAX_ANSWER: Final = 16 << 20
+MAX_UNREAD: Final = 8 << 20
+"""Bytes that a session may leave unread."""
+MAX_BATCH: Final = 1_000
+MAX_SUBSCRIPTIONS: Final = 50_000
+MAX_SESSIONS: Final = 200
+SLOW_SECONDS: Final = 30.0
+"""How long a reader may take for an answer."""
+
+
+class Session:
+    """One connection: what it listens to, and what it was told last."""
+
+    def __init__(self, answers: Answers, writer: asyncio.StreamWriter) -> None:
+        self._answers = answers
+        self._writer = writer
+        self._headers = False
+        self._told: dict[bytes, str | None] = {}
+        self._methods = {
+            **answers.methods,
+            "blockchain.headers.subscribe": Method(self._subscribe_headers),
+            "blockchain.scripthash.subscribe": Method(self._subscribe, ("scripthash",), 1),
+            "blockchain.scripthash.unsubscribe": Method(self._unsubscribe, ("scripthash",), 1),
+        }
+
+    async def serve(self, reader: asyncio.StreamReader) -> None:
+        """Answer line by line, until the other side or we hang up."""
+        try:
+            while line := await reader.readline():
+                said = self.answer(line)
+                if said is not None:
+                    self._writer.write(said)
+                    async with asyncio.timeout(SLOW_SECONDS):
+                        await self._writer.drain()
+                # A client that sends without a break leaves the others their turn.
+                await asyncio.sleep(0)
+        except ValueError:  # of readline, for a line without end
+            self._writer.write(_line(_failed(None, Fault(INVALID_REQUEST, f"a line has at most {MAX_LINE} bytes"))))
+        except TimeoutError:
+            self.hang_up()
+        except ConnectionError:
+            log.debug("electrum: the client hung up")
+
+    def hang_up(self) -> None:
+        """End the connection now, whatever is still to be said."""
+        self._writer.transport.abort()
+
+    def answer(self, line: bytes) -> bytes | None:
+        """The answer to a line; None where it asks for none."""
+        try:
+            asked = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            return _line(_failed(None, Fault(PARSE_ERROR, "invalid JSON")))
+        if not isinstance(asked, list):
+            said = self._one(asked)
+            return None if said is None else _bounded(said)
+        if not asked or len(asked) > MAX_BATCH:
+            return _line(_failed(None, Fault(INVALID_REQUEST, f"a batch has 1 to {MAX_BATCH} requests")))
+        parts, size = [], 0
+        for one in asked:
+            if (said := self._one(one)) is not None:
+                part = _bounded(said) if size <= MAX_ANSWER else _line(_failed(said["id"], Fault(BAD_REQUEST, "response too large")))
+                size += len(part)
+                parts.append(part[:-1])
+        return b"[" + b",".join(parts) + b"]\n" if parts else None
+
+    def _one(self, asked: object) -> dict[str, Any] | None:
+        number = None
+        try:
+            if not isinstance(asked, dict) or not isinstance(asked.get("method"), str):
+                raise Fault(INVALID_REQUEST, "a request is an object with a method")
+            number = asked.get("id")
+            if isinstance(number, list | dict):
+                number = None
+                raise Fault(INVALID_REQUEST, "an id is a number or a text")
+            method = self._methods.get(asked["method"])
+            if method is None:
+                raise Fault(UNKNOWN_METHOD, f"unknown method {asked['method'][:100]!r}")
+            said = {"jsonrpc": "2.0", "result": method.answer(*arguments(method, asked.get("params", []))), "id": number}
+        except Fault as fault:
+            said = _failed(number, fault)
+        except PylonError as error:
+            log.error("electrum: %s", error.message)
+            said = _failed(number, Fault(DAEMON_ERROR, error.message))
+        # JSON-RPC 2.0: what has no id is not answered.
+        return None if isinstance(asked, dict) and "id" not in asked else said
+
+    def _subscribe_headers(self) -> dict[str, object]:
+        self._headers = True
+        return self._answers.tip()
+
+    def _subscribe(self, place: object) -> str | None:
+        where = digest(place, "scripthash")
+        if where not in self._told and len(self._told) >= MAX_SUBSCRIPTIONS:
+            raise Fault(BAD_REQUEST, f"no more than {MAX_SUBSCRIPTIONS} subscriptions")
+        status = self._answers.status(where)
+        self._told[where] = status
+        return status
+
+    def _unsubscribe(self, place: object) -> bool:
+        where = digest(place, "scripthash")
+        there = where in self._told
+        self._told.pop(where, None)
+        return there
+
+    def tell(self, change: Change, statuses: dict[bytes, str | None]) -> None:
+        """What changed for this session. `statuses` is shared by all sessions: each is computed once."""
+        if change.tip and self._headers:
+            self._push("blockchain.headers.subscribe", [self._answers.tip()])
+        for place in change.places & self._told.keys():
+            if place not in statuses:
+                statuses[place] = self._answers.status(place)
+            if statuses[place] != self._told[place]:
+                self._told[place] = statuses[place]
+                self._push("blockchain.scripthash.subscribe", [shown(place), statuses[place]])
+
+    def _push(self, method: str, params: list[object]) -> None:
+        if self._writer.transport.get_write_buffer_size() > MAX_UNREAD:
+            self.hang_up()
+        elif not self._writer.is_closing():
+            self._writer.write(_line({"jsonrpc": "2.0", "method": method, "params": params}))
+
+
+def _line(said: dict[str, Any]) -> bytes:
+    return orjson.dumps(said, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _failed(number: object, fault: Fault) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "error": {"code": fault.code, "message": fault.message}, "id": number}
+
+
+def _bounded(said: dict[str, Any]) -> bytes:
+    line = _line(said)
+    return line if len(line) <= MAX_ANSWER else _line(_failed(said["id"], Fault(BAD_REQUEST, "response too large")))
+
+
+class ElectrumServer:
+    """The server over a chain. `start`, then `aclose`."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._answers = Answers(chain)
+        self._sessions: dict[asyncio.Task[None], Session] = {}
+        self._server: asyncio.Server | None = None
+        self._unwatch = chain.watch(self._changed)
+
+    async def start(self, port: int = 0) -> int:
+        """Listen on loopback; 0 is any free port. Answers the port."""
+        self._server = await asyncio.start_server(self._serve, HOST, port, limit=MAX_LINE)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def aclose(self) -> None:
+        """Hang up on all and listen no more."""
+        self._unwatch()
+        if self._server:
+            self._server.close()
+        for session in self._sessions.values():
+            session.hang_up()
+        if self._sessions:
+            await asyncio.wait(self._sessions)
+
+    def _changed(self, change: Change) -> None:
+        statuses: dict[bytes, str | None] = {}
+        for session in self._sessions.values():
+            session.tell(change, statuses)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        session = Session(self._answers, writer)
+        self._sessions[task] = session
+        try:
+            if len(self._sessions) <= MAX_SESSIONS:
+                await session.serve(reader)
+        finally:
+            del self._sessions[task]
+            writer.close()
