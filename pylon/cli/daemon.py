@@ -14,6 +14,7 @@ from pylon.cli.common import Context, command, err, json_option, out, pass_conte
 from pylon.cli.identity import open_identity
 from pylon.cli.node import Document, ask_running, need_identity, read_ledger
 from pylon.cli.options import Seconds
+from pylon.cli.worth import sats_of, worth
 from pylon.config import Config, load
 from pylon.errors import ConfigError, PylonError
 from pylon.node import client, lock
@@ -74,7 +75,7 @@ def _banner(service: Service) -> None:
         "Mode:     provider",
         *(f"Backend:  {backend['name']} ({', '.join(backend['models'])})" for backend in _rows(status, "backends")),
         f"Price:    {price} a request{by_tokens}",
-        f"Wallet:   {wallet.name}, {wallet.network}" + (" (simulated: not Lightning, no value)" if wallet.simulated else ""),
+        f"Wallet:   {wallet.name}, {wallet.network} ({worth({'network': wallet.network, 'simulated': wallet.simulated})})",
         *(f"Relay:    {url}" for url in config.relays),
         "Ready. Ctrl-C stops.",
     ]
@@ -164,8 +165,7 @@ def status(context: Context, as_json: bool) -> int | None:
         out.print(f"Earned:   {show_sats(Msat(earned['total_msat']))} by {count_of(int(earned['jobs']), 'job')}", markup=False)
     wallet = document["wallet"]
     if isinstance(wallet, dict):
-        simulated = " (simulated: not Lightning, no value)" if wallet["simulated"] else ""
-        out.print(f"Wallet:   {wallet['backend']}: {show_sats(Msat(wallet['spendable_msat']))}{simulated}", markup=False)
+        out.print(f"Wallet:   {wallet['backend']}: {sats_of(wallet, 'spendable_msat')} ({worth(wallet)})", markup=False)
     return None
 
 

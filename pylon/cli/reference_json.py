@@ -18,7 +18,7 @@ from pylon.node.submission import SubmitArgs, draft_job, request_of
 from pylon.nostr.keys import Keys
 from pylon.rlm.plan import Lack, Report
 from pylon.units import Msat
-from pylon.wallets.base import Balance, Capabilities, Direction
+from pylon.wallets.base import Balance, Capabilities, Channel, Direction, Health, HealthState
 
 NONE = Msat(0)
 """Every amount of these documents."""
@@ -29,6 +29,7 @@ def fields(path: str) -> list[str]:
     make = {
         **dict.fromkeys(("pylon job submit", "pylon job status", "pylon job results", "pylon job pay", "pylon job cancel"), _job),
         "pylon job list": _jobs, "pylon rlm": _run, "pylon earnings": _earnings, "pylon infer": _answer,
+        "pylon wallet status": _wallet, "pylon wallet channels": _channels,
         "pylon wallet balance": _balance, "pylon wallet fund": _balance, "pylon wallet history": _history,
     }.get(path)
     return list(_names(make())) if make else []
@@ -70,10 +71,21 @@ def _history() -> documents.Document:
     return documents.history_document([_payment()])
 
 
+_ABLE = Capabilities(
+    "", "", msat=False, choose_preimage=False, knows_preimage=False, hold=False, faucet=False, push_events=False, simulated=True
+)
+
+
 def _balance() -> documents.Document:
-    able = Capabilities("", "", msat=False, choose_preimage=False, knows_preimage=False, hold=False, faucet=False, push_events=False,
-                        simulated=True)
-    return documents.balance_document(able, Balance(NONE, NONE, NONE))
+    return documents.balance_document(_ABLE, Balance(NONE, NONE, NONE))
+
+
+def _wallet() -> documents.Document:
+    return documents.wallet_document(_ABLE, Balance(NONE, NONE, NONE), Health(HealthState.OFF)) | {"earned_msat": 0, "earned_jobs": 0}
+
+
+def _channels() -> documents.Document:
+    return documents.channels_document([Channel("", "", "", NONE, NONE, NONE, NONE, 0, usable=False)])
 
 
 def _run() -> documents.Document:

@@ -10,12 +10,16 @@ from pylon.cli.common import Context, command, json_option, out, pass_context, p
 from pylon.cli.identity import open_identity
 from pylon.cli.node import Document, ask, ask_once, read_ledger
 from pylon.cli.options import COUNT, SATS
+from pylon.cli.qr import no_qr_in_json, qr_option, show_qr
+from pylon.cli.wallet_node import address, backup, channels, send_onchain
+from pylon.cli.worth import sats_of, worth
 from pylon.node import documents
 from pylon.node.journal import Payment
 from pylon.units import Msat, count_of, show_sats
 
 FUND_SATS = 100_000
-SIMULATED = "simulated: this is not Lightning, these sats have no value"
+PARTS = {"pending_msat": "Pending:   ", "reserved_msat": "Reserved:  ", "closing_msat": "Closing:   ", "onchain_msat": "On chain:  "}
+"""What is shown where there is something of it."""
 
 
 @click.group()
@@ -23,17 +27,17 @@ def wallet() -> None:
     """The wallet."""
 
 
+for part in (channels, address, send_onchain, backup):
+    wallet.add_command(part)
+
+
 def _show_balance(document: Document) -> None:
-    note = f"  ({SIMULATED})" if document["simulated"] else ""
-    out.print(f"Wallet:     {document['backend']}, {document['network']}{note}", markup=False)
-    out.print(f"Spendable:  {_sats(document, 'spendable_msat')}", markup=False)
-    out.print(f"Receivable: {_sats(document, 'receivable_msat')}", markup=False)
-    if document["pending_msat"]:
-        out.print(f"Pending:    {_sats(document, 'pending_msat')}", markup=False)
-
-
-def _sats(document: Document, name: str) -> str:
-    return show_sats(Msat(int(str(document[name]))))
+    out.print(f"Wallet:     {document['backend']}, {document['network']}  ({worth(document)})", markup=False)
+    out.print(f"Spendable:  {sats_of(document, 'spendable_msat')}", markup=False)
+    out.print(f"Receivable: {sats_of(document, 'receivable_msat')}", markup=False)
+    for name, label in PARTS.items():
+        if document[name]:
+            out.print(f"{label} {sats_of(document, name)}", markup=False)
 
 
 @wallet.command()
@@ -73,9 +77,9 @@ def balance(context: Context, as_json: bool) -> int | None:
 @pass_context
 @command
 def status(context: Context, as_json: bool) -> int | None:
-    """Show which wallet this is, its balance, and what it earned."""
+    """Show which wallet this is, how it is, its balance, and what it earned."""
     context.config()
-    document = ask(context.home, "wallet.balance")
+    document = ask(context.home, "wallet.status")
     total, jobs = read_ledger(context.home, lambda ledger: ledger.earnings(), (Msat(0), 0))
     document |= {"earned_msat": total, "earned_jobs": jobs}
     if as_json:
@@ -83,23 +87,35 @@ def status(context: Context, as_json: bool) -> int | None:
         return None
     _show_balance(document)
     out.print(f"Earned:     {show_sats(total)} by {count_of(jobs, 'job')}", markup=False)
+    if document["node_id"]:
+        height = "" if document["height"] is None else f", at block {document['height']:,}"
+        out.print(f"Node:       {document['node_id']}{height}", markup=False)
+    health = document["health"]
+    if isinstance(health, dict):
+        problem = f": {printable(str(health['problem']))}" if health["problem"] else ""
+        out.print(f"State:      {health['state']}{problem}", markup=False)
+        if health["hint"]:
+            out.print(f"            {printable(str(health['hint']))}", markup=False)
     return None
 
 
 @wallet.command()
 @click.argument("sats", type=SATS)
 @click.option("-d", "--description", default="", metavar="TEXT", help="What it is for; stands in the invoice.")
+@qr_option
 @json_option
 @pass_context
 @command
-def invoice(context: Context, sats: int, description: str, as_json: bool) -> int | None:
+def invoice(context: Context, sats: int, description: str, qr: bool | None, as_json: bool) -> int | None:
     """Make an invoice (BOLT11) for SATS."""
     context.config()
+    no_qr_in_json(qr, as_json=as_json)
     document = ask_once(context.home, "wallet.invoice", {"sats": sats, "memo": description})
     if as_json:
         show_json(document)
         return None
     out.print(str(document["bolt11"]), markup=False)
+    show_qr(str(document["bolt11"]), qr)
     return None
 
 
@@ -115,7 +131,7 @@ def pay(context: Context, invoice: str, as_json: bool) -> int | None:
     if as_json:
         show_json(document)
         return None
-    out.print(f"Paid {_sats(document, 'amount_msat')} (fee {document['fee_msat']} msat).", markup=False)
+    out.print(f"Paid {sats_of(document, 'amount_msat')} (fee {document['fee_msat']} msat).", markup=False)
     return None
 
 

@@ -32,3 +32,24 @@ class OffersArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     relays: list[str] = []
     model: str = ""
+
+
+class CloseArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A channel of ours, by its whole id. `force`: without its peer."""
+
+    channel: str
+    force: bool = False
+
+
+class SendArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Coins for an address on the chain. `sats`: None for all."""
+
+    address: str
+    sats: int | None
+    sat_per_vbyte: int | None = None
+
+
+class BackupArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`path`: absolute, of a file that does not exist yet."""
+
+    path: str

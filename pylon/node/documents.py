@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pylon.market.job import BuyerJob, BuyerState, Job, ProviderJob
 from pylon.node.journal import Payment, Status
 from pylon.node.ledger import role_of
 from pylon.units import Msat
-from pylon.wallets.base import Balance, Capabilities
+from pylon.wallets.base import Balance, Capabilities, Channel, Health
 
 Document = dict[str, object]
 
@@ -122,7 +124,35 @@ def balance_document(capabilities: Capabilities, balance: Balance) -> Document:
         "backend": capabilities.name,
         "network": capabilities.network,
         "simulated": capabilities.simulated,
+        "no_value": capabilities.network != "mainnet",
         "spendable_msat": balance.spendable,
         "receivable_msat": balance.receivable,
         "pending_msat": balance.pending,
+        "reserved_msat": balance.reserved,
+        "closing_msat": balance.closing,
+        "onchain_msat": balance.onchain,
     }
+
+
+def wallet_document(capabilities: Capabilities, balance: Balance, health: Health) -> Document:
+    """`wallet status`: the balance, and how the wallet is."""
+    return {
+        **balance_document(capabilities, balance),
+        "health": {"state": health.state.value, "problem": health.problem, "hint": health.hint, "peers": list(health.peers)},
+        "node_id": health.node_id or None,
+        "height": health.height,
+    }
+
+
+def channel_document(channel: Channel) -> Document:
+    """One Lightning channel."""
+    return {
+        "id": channel.id, "peer": channel.peer, "funding": channel.funding, "usable": channel.usable,
+        "confirmations": channel.confirmations, "capacity_msat": channel.capacity, "spendable_msat": channel.spendable,
+        "receivable_msat": channel.receivable, "reserved_msat": channel.reserved,
+    }
+
+
+def channels_document(channels: Sequence[Channel]) -> Document:
+    """`wallet channels`."""
+    return {"channels": [channel_document(channel) for channel in channels]}

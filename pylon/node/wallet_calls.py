@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, cast
 
 from pylon.control.arguments import NoArgs, read
 from pylon.control.server import Args, Call, Update
 from pylon.errors import PaymentError, UsageError
 from pylon.node import documents
-from pylon.node.arguments import PayArgs, SatsArgs
+from pylon.node.arguments import BackupArgs, CloseArgs, PayArgs, SatsArgs, SendArgs
 from pylon.node.spending import Spending
 from pylon.units import MAX_MSAT, Msat, msat_of_sats
-from pylon.wallets.base import Wallet
+from pylon.wallets.base import NodeWallet, Wallet
 
 INVOICE_SECONDS = 3600
 
@@ -37,7 +38,24 @@ class WalletCalls:
             "wallet.fund": self._fund,
             "wallet.invoice": self._invoice,
             "wallet.pay": self._pay,
+            "wallet.status": self._status,
+            "wallet.channels": self._channels,
+            "wallet.close": self._close,
+            "wallet.address": self._address,
+            "wallet.send": self._send,
+            "wallet.backup": self._backup,
         }
+
+    def _node(self) -> NodeWallet:
+        """The wallet, where it is a Lightning node with coins of its own. Raises PaymentError where it is not."""
+        wallet = self._host.wallet
+        if not wallet.capabilities.node:
+            what = "is simulated: it has" if wallet.capabilities.simulated else "has"
+            raise PaymentError(
+                f"the wallet {wallet.capabilities.name} {what} no channels, no coins on a chain, and no backups of its own",
+                hint="`[wallet] backend` in config.toml names another one",
+            )
+        return cast("NodeWallet", wallet)
 
     async def _balance(self, args: Args, update: Update) -> object:
         read(args, NoArgs)
@@ -48,12 +66,12 @@ class WalletCalls:
         if not capabilities.faucet:
             hint = "pay an invoice of `pylon wallet invoice` from elsewhere"
             raise PaymentError(f"the wallet {capabilities.name} has no faucet", hint=hint)
-        await self._host.wallet.fund(_sats(read(args, SatsArgs)))
+        await self._host.wallet.fund(_sats(read(args, SatsArgs).sats))
         return documents.balance_document(capabilities, await self._host.wallet.balance())
 
     async def _invoice(self, args: Args, update: Update) -> object:
         asked = read(args, SatsArgs)
-        made = await self._host.spending.invoice(_sats(asked), asked.memo, INVOICE_SECONDS)
+        made = await self._host.spending.invoice(_sats(asked.sats), asked.memo, INVOICE_SECONDS)
         return {
             "bolt11": made.bolt11, "payment_hash": made.payment_hash.hex(), "amount_msat": made.amount, "expires_at": made.expires_at,
             "simulated": self._host.wallet.capabilities.simulated,
@@ -66,9 +84,46 @@ class WalletCalls:
             "fee_msat": paid.fee,
         }
 
+    async def _status(self, args: Args, update: Update) -> object:
+        read(args, NoArgs)
+        wallet = self._host.wallet
+        return documents.wallet_document(wallet.capabilities, await wallet.balance(), await wallet.health())
 
-def _sats(asked: SatsArgs) -> Msat:
-    amount = msat_of_sats(asked.sats)
+    async def _channels(self, args: Args, update: Update) -> object:
+        read(args, NoArgs)
+        return documents.channels_document(await self._node().channels())
+
+    async def _close(self, args: Args, update: Update) -> object:
+        """Begin to close one channel. What it was is told, so that a person knows what comes back."""
+        asked, node = read(args, CloseArgs), self._node()
+        known = {channel.id: channel for channel in await node.channels()}
+        if asked.channel not in known:
+            hint = f"`pylon wallet channels` lists {'those it has' if known else 'channels: it has none'}"
+            raise UsageError(f"this wallet has no channel {asked.channel[:80]!r}", hint=hint)
+        await node.close_channel(asked.channel, force=asked.force)
+        channel = known[asked.channel]
+        return {**documents.channel_document(channel), "owned_msat": channel.spendable + channel.reserved, "forced": asked.force}
+
+    async def _address(self, args: Args, update: Update) -> object:
+        read(args, NoArgs)
+        node = self._node()
+        return {"address": await node.address(), "network": node.capabilities.network}
+
+    async def _send(self, args: Args, update: Update) -> object:
+        """Coins leave the wallet by a transaction of the chain."""
+        asked, node = read(args, SendArgs), self._node()
+        amount = None if asked.sats is None else _sats(asked.sats)
+        txid = await node.send_onchain(asked.address, amount, sat_per_vbyte=asked.sat_per_vbyte)
+        return {"txid": txid.hex(), "address": asked.address, "amount_msat": amount}
+
+    async def _backup(self, args: Args, update: Update) -> object:
+        asked, node = read(args, BackupArgs), self._node()
+        await node.backup(Path(asked.path))
+        return {"path": asked.path}
+
+
+def _sats(sats: int) -> Msat:
+    amount = msat_of_sats(sats)
     if not 0 < amount <= MAX_MSAT:
         raise UsageError("the amount must be at least 1 sat, and not more than all bitcoin")
     return amount

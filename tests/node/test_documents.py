@@ -93,5 +93,6 @@ def test_money() -> None:
     ]
     balance = documents.balance_document(CAPABILITIES, Balance(Msat(1), Msat(2), Msat(3)))
     assert balance == {
-        "backend": "sim", "network": "regtest", "simulated": True, "spendable_msat": 1, "receivable_msat": 2, "pending_msat": 3,
+        "backend": "sim", "network": "regtest", "simulated": True, "no_value": True, "spendable_msat": 1, "receivable_msat": 2,
+        "pending_msat": 3, "reserved_msat": 0, "closing_msat": 0, "onchain_msat": 0,
     }

@@ -1,0 +1,134 @@
+"""A **scripted** node wallet: no Lightning, no chain, fixed channels and coins over the simulated bank, so that the commands for Lightning
+nodes are tested without one; and a control socket that serves it. What a real node does is tested in tests/wallets and tests/e2e."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from pylon.config import Home
+from pylon.control.server import Args, ControlServer, Update
+from pylon.errors import InsufficientFunds
+from pylon.node.ledger import Ledger
+from pylon.node.spending import Spending
+from pylon.node.wallet_calls import WalletCalls
+from pylon.nostr.keys import Identity
+from pylon.units import Msat
+from pylon.wallets.base import Balance, Capabilities, Channel, Health, HealthState, Wallet
+from pylon.wallets.sim import CAPABILITIES, SimWallet
+
+ADDRESS = "bcrt1q" + "0" * 38
+TXID = bytes(range(32))
+CHANNEL = Channel(
+    id="340282366920938463463374607431768211455", peer="02" + "ab" * 32, funding="cd" * 32 + ":0", capacity=Msat(1_000_000_000),
+    spendable=Msat(99_000_500), receivable=Msat(880_000_000), reserved=Msat(10_000_000), confirmations=3, usable=True,
+)
+BALANCE = Balance(Msat(99_000_500), Msat(880_000_000), Msat(0), reserved=Msat(10_000_000))
+READY = Health(HealthState.READY, node_id="03" + "ef" * 32, height=1234, peers=(CHANNEL.peer,))
+NODE = replace(CAPABILITIES, name="scripted", simulated=False, node=True)
+
+
+class ScriptedNode(SimWallet):
+    """Answers what it was told to, and remembers what it was asked."""
+
+    able = NODE
+    known: tuple[Channel, ...] = (CHANNEL,)
+    holds = BALANCE
+    state = READY
+
+    def begin(self) -> None:
+        """Nothing was asked yet."""
+        self.closed: list[tuple[str, bool]] = []
+        self.sent: list[tuple[str, Msat | None, int | None]] = []
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the test gave it."""
+        return self.able
+
+    async def balance(self) -> Balance:
+        """What the test gave it."""
+        return self.holds
+
+    async def health(self) -> Health:
+        """What the test gave it."""
+        return self.state
+
+    async def channels(self) -> Sequence[Channel]:
+        """What the test gave it."""
+        return self.known
+
+    async def close_channel(self, channel: str, *, force: bool) -> None:
+        """Only remembered."""
+        self.closed.append((channel, force))
+
+    async def address(self) -> str:
+        """Always the same."""
+        return ADDRESS
+
+    async def send_onchain(self, address: str, amount: Msat | None, *, sat_per_vbyte: int | None) -> bytes:
+        """Only remembered, where it has so much."""
+        if amount is not None and amount > self.holds.onchain:
+            raise InsufficientFunds("there are no such coins in this wallet")
+        self.sent.append((address, amount, sat_per_vbyte))
+        return TXID
+
+    async def backup(self, target: Path) -> None:
+        """Some bytes."""
+        with target.open("xb") as file:
+            file.write(b"scripted")
+
+
+class Host:
+    """What the calls need."""
+
+    def __init__(self, wallet: SimWallet, ledger: Ledger) -> None:
+        self.wallet: Wallet = wallet
+        self.spending = Spending(ledger, wallet, "bcrt", Msat(5000))
+
+
+@contextmanager
+def served(home: Home, wallet: SimWallet) -> Iterator[None]:
+    """The home's control socket, answered by a thread of this process, as a node with this wallet would."""
+    ready, over = threading.Event(), asyncio.Event()
+
+    async def ping(args: Args, update: Update) -> object:
+        return {"pid": os.getpid()}
+
+    async def serve() -> None:
+        ledger = Ledger(home.ledger)
+        server = ControlServer(home.control, {"ping": ping, **WalletCalls(Host(wallet, ledger)).table()})
+        await server.start()
+        ready.set()
+        await over.wait()
+        await server.aclose()
+        await wallet.aclose()
+        ledger.close()
+
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    try:
+        assert ready.wait(10)
+        yield
+    finally:
+        loop.call_soon_threadsafe(over.set)
+        thread.join(10)
+        loop.close()
+
+
+def scripted(place: Path) -> tuple[Home, ScriptedNode]:
+    """A home with an identity, and its wallet."""
+    home = Home(place / "home")
+    home.create()
+    identity = Identity.generate()
+    identity.save(home.identity)
+    wallet = ScriptedNode.open(place / "state", identity.wallet_secret(), "regtest")
+    wallet.begin()
+    return home, wallet
