@@ -1,0 +1,168 @@
+//! Follows the chain: one loop, so that whoever asks for a sync gets one that began after it asked.
+//!
+//! ldk-node's own loop runs every ten seconds at most, and a call of its `sync_wallets` joins whatever is under way.
+
+use crate::error::{Error, Result};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+#[derive(Default)]
+struct State {
+    wanted: u64,
+    begun: u64,
+    ended: u64,
+    stopped: bool,
+    last: Option<Result<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The loop.
+pub struct Syncing {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Syncing {
+    /// Runs `work` now, after every `interval`, and whenever it is asked for.
+    pub fn start(interval: Duration, work: impl Fn() -> Result<()> + Send + 'static) -> Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let told = shared.clone();
+        let thread = std::thread::Builder::new()
+            .name("ldk-sync".into())
+            .spawn(move || run(&told, interval, &work))
+            .map_err(|error| Error::new("failed", error))?;
+        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Waits for a sync that began after this call, and says how it ended.
+    pub fn sync(&self) -> Result<()> {
+        let mut state = self.shared.state();
+        let mine = state.begun + 1;
+        state.wanted = state.wanted.max(mine);
+        self.shared.changed.notify_all();
+        while state.ended < mine {
+            if state.stopped {
+                return Err(Error::new("not_running", "the node was stopped"));
+            }
+            state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.last.clone().unwrap_or(Ok(()))
+    }
+
+    /// Why the last sync failed, where it did.
+    pub fn problem(&self) -> Option<String> {
+        match &self.shared.state().last {
+            Some(Err(error)) => Some(error.to_string()),
+            _ => None,
+        }
+    }
+
+    /// Ends the loop; a sync that is under way is waited for, but no longer than `patience`.
+    pub fn stop(&self, patience: Duration) {
+        let end = Instant::now() + patience;
+        let mut state = self.shared.state();
+        state.stopped = true;
+        self.shared.changed.notify_all();
+        while state.begun > state.ended {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return; // it ends by itself: the source of the chain answers, or its time is over
+            }
+            state = self.shared.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        drop(state);
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = thread.join(); // its panics are caught within
+        }
+    }
+}
+
+fn run(shared: &Shared, interval: Duration, work: &impl Fn() -> Result<()>) {
+    let mut due = Instant::now();
+    let mut state = shared.state();
+    while !state.stopped {
+        let left = due.saturating_duration_since(Instant::now());
+        if state.wanted <= state.begun && !left.is_zero() {
+            state = shared.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            continue;
+        }
+        state.begun += 1;
+        drop(state);
+        let done = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Error::panic(&*panic)));
+        due = Instant::now() + interval;
+        state = shared.state();
+        state.ended = state.begun;
+        state.last = Some(done);
+        shared.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::mpsc;
+
+    #[test]
+    fn a_sync_that_was_under_way_does_not_answer_a_later_call() {
+        let (begin, begun) = mpsc::channel();
+        let (go, gate) = mpsc::channel::<()>();
+        let syncing = Syncing::start(Duration::from_secs(3600), move || {
+            begin.send(()).unwrap();
+            gate.recv().map_err(|error| Error::new("failed", error))
+        })
+        .unwrap();
+        begun.recv().unwrap(); // the first is under way
+        std::thread::scope(|scope| {
+            let asked = scope.spawn(|| syncing.sync());
+            while syncing.shared.state().wanted == 0 {
+                std::thread::yield_now();
+            }
+            go.send(()).unwrap(); // the first ends, and the one who asked still waits
+            begun.recv().unwrap();
+            assert!(!asked.is_finished());
+            go.send(()).unwrap();
+            asked.join().unwrap().unwrap();
+        });
+        syncing.stop(Duration::from_secs(1));
+    }
+
+    #[test]
+    fn those_who_wait_share_one_sync_and_learn_how_it_ended() {
+        let count = Arc::new(AtomicU64::new(0));
+        let counted = count.clone();
+        let syncing = Syncing::start(Duration::from_secs(3600), move || match counted.fetch_add(1, Ordering::SeqCst) {
+            0 => Ok(()),
+            _ => Err(Error::new("chain_source", "away")),
+        })
+        .unwrap();
+        while syncing.shared.state().ended == 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(syncing.problem(), None);
+        assert_eq!(syncing.sync().unwrap_err().code, "chain_source");
+        assert_eq!(syncing.problem().as_deref(), Some("chain_source: away"));
+        syncing.stop(Duration::from_secs(1));
+        assert_eq!(syncing.sync().unwrap_err().code, "not_running");
+    }
+
+    #[test]
+    fn a_panic_in_a_sync_is_an_error_of_that_sync() {
+        let syncing = Syncing::start(Duration::from_secs(3600), || panic!("what a chain")).unwrap();
+        assert_eq!(syncing.sync().unwrap_err(), Error::new("panic", "what a chain"));
+        syncing.stop(Duration::from_secs(1));
+    }
+}
