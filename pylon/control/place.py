@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pylon.config import short_socket
-from pylon.errors import PylonError, file_error
+from pylon.errors import file_error
 
 
 class Place:

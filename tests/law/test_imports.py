@@ -37,7 +37,6 @@ LAYERS: dict[str, int] = {
     "pylon.wallets": 6,
     "pylon.regtest": 6,
     "pylon.gateway": 6,
-    "pylon.regtest": 6,
     "pylon.node": 7,
     "pylon.cli": 8,
     "pylon.__main__": 9,

@@ -1,0 +1,97 @@
+"""A Lightning node of the tests, on the private network, in this process; and the network's own process, ended with the test."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import signal
+from pathlib import Path
+
+import msgspec
+
+from pylon.control.lock import holder
+from pylon.lightning.node import LightningNode
+from pylon.lightning.values import Channel, Event
+from pylon.wallets import network
+from pylon.wallets.network import Network
+
+Document = dict[str, object]
+
+
+class Side:
+    """A node and its news. Use as an asynchronous context manager."""
+
+    def __init__(self, folder: Path, joined: Network) -> None:
+        self.node = LightningNode(
+            folder, hashlib.sha512(folder.name.encode()).digest(), "regtest", joined.electrum,
+            trusted=(joined.hub.node_id, joined.hub.address),
+        )
+        self.id = self.node.node_id
+        self.news: list[Event] = []
+        self._woken = asyncio.Event()
+        self._following: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Side:
+        await self.node.start()
+        self._following = asyncio.get_running_loop().create_task(self._follow())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.node.stop()
+        assert self._following is not None
+        await self._following
+
+    async def _follow(self) -> None:
+        async for event in self.node.events():
+            self.news.append(event)
+            self._woken.set()
+            self._woken = asyncio.Event()
+
+    async def event(self, *types: str, seconds: float = 30.0) -> Event:
+        """The next event of these types; it is taken out of the news."""
+        async with asyncio.timeout(seconds):
+            while True:
+                for event in self.news:
+                    if event.type in types:
+                        self.news.remove(event)
+                        return event
+                await self._woken.wait()
+
+    async def usable(self, count: int, seconds: float = 30.0) -> list[Channel]:
+        """The channels, when so many can be used."""
+        async with asyncio.timeout(seconds):
+            while True:
+                channels = [channel for channel in await self.node.channels() if channel.usable]
+                if len(channels) >= count:
+                    return channels
+                await asyncio.sleep(0.02)
+
+    async def spendable(self) -> int:
+        """What it can spend, in msat."""
+        return sum(channel.outbound_msat for channel in await self.node.channels())
+
+    async def receivable(self) -> int:
+        """What it can be paid, in msat."""
+        return sum(channel.inbound_msat for channel in await self.node.channels())
+
+
+async def call(state: Path, name: str, **args: object) -> Document:
+    """A call to the private network that runs."""
+    return msgspec.json.decode(await network.ask(state, name, args), type=Document)
+
+
+def pid_of(state: Path) -> int | None:
+    """The process of the private network."""
+    place = network.place(state)
+    return holder(place.lock, place.pid)
+
+
+def end(state: Path, number: signal.Signals = signal.SIGTERM) -> None:
+    """End the process of the private network, and wait until it has gone."""
+    pid = pid_of(state)
+    if pid is not None:
+        os.kill(pid, number)
+    with network.place(state).lock.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
