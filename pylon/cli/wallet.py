@@ -11,7 +11,8 @@ from pylon.cli.identity import open_identity
 from pylon.cli.node import Document, ask, ask_once, read_ledger
 from pylon.cli.options import COUNT, SATS
 from pylon.cli.qr import no_qr_in_json, qr_option, show_qr
-from pylon.cli.wallet_node import address, backup, channels, send_onchain
+from pylon.cli.wallet_backup import backup, restore
+from pylon.cli.wallet_node import address, channels, send_onchain
 from pylon.cli.worth import sats_of, worth
 from pylon.node import documents
 from pylon.node.journal import Payment
@@ -27,7 +28,7 @@ def wallet() -> None:
     """The wallet."""
 
 
-for part in (channels, address, send_onchain, backup):
+for part in (channels, address, send_onchain, backup, restore):
     wallet.add_command(part)
 
 

@@ -1,9 +1,8 @@
-"""`pylon wallet`, the part for wallets that are Lightning nodes: channels, coins on the chain, backups."""
+"""`pylon wallet`, the part for wallets that are Lightning nodes: channels, and coins on the chain."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import click
 
@@ -119,25 +118,6 @@ def send_onchain(context: Context, address: str, sats: int, sat_per_vbyte: int |
         return None
     sent = "All coins" if document["amount_msat"] is None else sats_of(document, "amount_msat")
     out.print(f"{sent} sent to {document['address']}.\nTransaction: {document['txid']}", markup=False)
-    return None
-
-
-@click.command()
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@json_option
-@pass_context
-@command
-def backup(context: Context, file: Path, as_json: bool) -> int | None:
-    """Write an encrypted copy of the wallet to FILE. The next payment makes it stale: make a new one then."""
-    context.config()
-    if file.exists():
-        raise UsageError(f"{file} exists already", hint="a backup is never overwritten: choose another name")
-    document = ask_once(context.home, "wallet.backup", {"path": str(file.absolute())}) | {"bytes": file.stat().st_size}
-    if as_json:
-        show_json(document)
-        return None
-    out.print(f"Written, encrypted with a key of this identity: {document['path']} ({document['bytes']:,} bytes)", markup=False)
-    out.print("It holds the channels as they are now. After the next payment it is stale: make a new one then.", markup=False)
     return None
 
 

@@ -48,16 +48,27 @@ def known_wallets() -> list[str]:
 def open_wallet(name: str, *, home: Path, state: Path, secret: bytes, seed: bytes, config: Config) -> Wallet:
     """Open the wallet called `name`, or the best one built in for the network where the name is empty; see `Opener`.
     Raises PylonError where there is no such wallet, or it cannot be opened."""
-    name = name or built_in(config.network)
+    name, entry = _find(name, config.network)
+    try:
+        opener = cast("Opener", entry.load())
+    except (ImportError, AttributeError) as error:
+        raise PylonError(f"the wallet {name!r} cannot be loaded: {error}", hint="reinstall its package") from error
+    return opener(home=home, state=state, secret=secret, seed=seed, config=config)
+
+
+def module_of(name: str, network: str) -> tuple[str, str]:
+    """The whole name of that wallet, and the module of its opener. Raises as `open_wallet`."""
+    name, entry = _find(name, network)
+    return name, entry.module
+
+
+def _find(name: str, network: str) -> tuple[str, EntryPoint]:
+    name = name or built_in(network)
     entries = _entries()
     if name not in entries:
         known = ", ".join(sorted(entries)) or "none (is pylon-node installed?)"
         raise ConfigError(f"there is no wallet called {name!r}; known wallets: {known}", hint="mend `[wallet] backend` in config.toml")
-    try:
-        opener = cast("Opener", entries[name].load())
-    except (ImportError, AttributeError) as error:
-        raise PylonError(f"the wallet {name!r} cannot be loaded: {error}", hint="reinstall its package") from error
-    return opener(home=home, state=state, secret=secret, seed=seed, config=config)
+    return name, entries[name]
 
 
 def _entries() -> dict[str, EntryPoint]:

@@ -12,14 +12,15 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from pylon.config import Home
+from pylon.config import Config, Home
 from pylon.control.server import Args, ControlServer, Update
-from pylon.errors import InsufficientFunds
+from pylon.errors import InsufficientFunds, PylonError
 from pylon.node.ledger import Ledger
 from pylon.node.spending import Spending
 from pylon.node.wallet_calls import WalletCalls
 from pylon.nostr.keys import Identity
 from pylon.units import Msat
+from pylon.wallets.backups import Backup, place
 from pylon.wallets.base import Balance, Capabilities, Channel, Health, HealthState, Wallet
 from pylon.wallets.sim import CAPABILITIES, SimWallet
 
@@ -132,3 +133,29 @@ def scripted(place: Path) -> tuple[Home, ScriptedNode]:
     wallet = ScriptedNode.open(place / "state", identity.wallet_secret(), "regtest")
     wallet.begin()
     return home, wallet
+
+
+class ScriptedBackups:
+    """Backups that are text: `made_at network`."""
+
+    def __init__(self) -> None:
+        self.restored: list[Path] = []
+
+    def read_backup(self, source: Path, *, seed: bytes) -> Backup:
+        """Only what this class writes."""
+        try:
+            made_at, network = source.read_text("utf-8").split()
+            return Backup(int(made_at), network, READY.node_id)
+        except ValueError as error:
+            raise PylonError(f"{source} is no backup of a wallet", hint="another file?") from error
+
+    def restore_backup(self, source: Path, *, home: Path, seed: bytes, config: Config) -> Path | None:
+        """Only the move aside."""
+        here = place(home, config.network)
+        aside = here.with_name(f"{here.name}.aside") if here.exists() else None
+        if aside:
+            here.rename(aside)
+        here.mkdir(parents=True)
+        (here / "restored").write_bytes(source.read_bytes())
+        self.restored.append(source)
+        return aside
