@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pylon.lightning.node import LightningNode
+from pylon.lightning.node import LightningError, LightningNode
 from pylon.lightning.values import Event
 from pylon.regtest.record import Record
 
@@ -65,6 +65,16 @@ class Hub:
     async def _follow(self) -> None:
         async for event in self.node.events():
             self._take(event)
+            if event.type == "channel_pending":
+                await self._set_up(event)
+
+    async def _set_up(self, event: Event) -> None:
+        """Our side of a new channel as our settings have it. Those that others open begin with the library's own, by which dust is money:
+        it would close a channel whose opener pays high fees, as Electrum does on every regtest."""
+        try:
+            await self.node.update_channel(event.user_id or "", event.peer or "")
+        except LightningError as error:
+            log.warning("channel %s keeps the library's settings: %s", event.channel, error)
 
     def _take(self, event: Event) -> None:
         """Write down what happened, then wake those who wait for it. The node is told that it is done when the next one is asked for."""
