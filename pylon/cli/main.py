@@ -29,6 +29,7 @@ COMMANDS = {
     "models": "pylon.cli.models:models",
     "doctor": "pylon.cli.doctor:doctor",
     "nexus": "pylon.cli.nexus:nexus",
+    "regtest": "pylon.cli.regtest:regtest",
     "completion": "pylon.cli.completion:completion",
 }
 

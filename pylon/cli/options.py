@@ -16,6 +16,7 @@ WEEK = 7 * 86_400
 SATS = click.IntRange(min=1, max=MAX_MSAT // 1000)
 MSAT = click.IntRange(min=0, max=MAX_MSAT)
 COUNT = click.IntRange(min=1, max=1_000_000_000)
+BLOCKS = click.IntRange(min=1, max=2000)
 
 
 class Seconds(click.FloatRange):

@@ -144,6 +144,10 @@ class Chain:
         found = self.file.rows("SELECT t.height, b.hash FROM txs t JOIN blocks b USING (height) WHERE t.txid = ?", hidden(txid))
         return (found[0][0], shown(found[0][1])) if found else None
 
+    def knows(self, txid: str) -> bool:
+        """Whether a transaction is in a block, or waits for one."""
+        return bool(self.file.rows("SELECT 1 FROM txs WHERE txid = ?", hidden(txid)))
+
     def _header(self, height: int) -> bytes:
         return self.file.headers(height, height)[0]
 

@@ -81,7 +81,7 @@ class Daemon:
         self.miner = Miner(chain, hub)
         self.purse = Purse(hub, self.coins, self.miner)
         await self._start_hub()
-        self.opener = Opener(hub, self.purse)
+        self.opener = Opener(chain, hub, self.purse)
         self.payer = Payer(hub)
         self._run(stack)
         control = ControlServer(self.place.control, Calls(self).table(), name="the private network", log_file=str(self.place.log))

@@ -57,6 +57,7 @@ class Miner:
 
     def _changed(self, change: Change) -> None:
         self._wake.set()
+        self._hub.pulse()
         if change.tip:
             self._hub.tell_block()
 

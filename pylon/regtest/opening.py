@@ -13,6 +13,7 @@ from pylon.errors import PylonError
 from pylon.lightning.node import LightningError
 from pylon.lightning.values import Channel
 from pylon.regtest import plan
+from pylon.regtest.chain import Chain
 from pylon.regtest.hub import Hub
 from pylon.regtest.plan import Plan
 from pylon.regtest.purse import Purse
@@ -41,10 +42,13 @@ class OpenFailed(PylonError):
 class Opener:
     """Opens channels, one after the other."""
 
-    def __init__(self, hub: Hub, purse: Purse) -> None:
+    def __init__(self, chain: Chain, hub: Hub, purse: Purse) -> None:
+        self._chain = chain
         self._hub = hub
         self._purse = purse
         self._turn = asyncio.Lock()
+        self._spent = ""
+        """The last funding transaction that the hub's own wallet has not seen yet."""
 
     async def fund(self, node_id: str, amount_msat: int, channels: int = 1) -> list[str]:
         """Open channels so that the node can spend exactly `amount_msat` more: their funding outpoints."""
@@ -84,20 +88,31 @@ class Opener:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _open(self, node_id: str, plans: list[Plan]) -> list[str]:
-        await self._hub.caught_up()
+        await self._look()
         await self._purse.have(sum(one.capacity_sat for one in plans))
         return [await self._open_one(node_id, one) for one in plans]
 
     async def _open_one(self, node_id: str, one: Plan) -> str:
-        await self._hub.caught_up()
+        await self._look()
         try:
             user_id = await self._hub.node.open_channel(node_id, NO_ADDRESS, one.capacity_sat, one.push_msat)
         except LightningError as error:
             raise OpenFailed(f"the hub cannot open a channel to {node_id}: {error.args[-1]}") from error
-        try:
-            return (await self._ready(user_id, node_id)).funding
-        finally:
-            self._hub.tell_block()
+        channel = await self._ready(user_id, node_id)
+        self._spent = channel.funding.partition(":")[0]
+        return channel.funding
+
+    async def _look(self) -> None:
+        """The hub's wallet looks at the chain, once its last spending has come there: before that it would see nothing."""
+        await self._hub.caught_up()
+        if self._spent:
+            deadline = asyncio.get_running_loop().time() + READY_SECONDS
+            while not self._chain.knows(self._spent):
+                if asyncio.get_running_loop().time() > deadline:
+                    raise OpenFailed("the hub's last funding transaction does not reach the chain", hint="the network's log says why")
+                await self._hub.change(0.1)
+            await self._hub.sync()
+            self._spent = ""
 
     async def _ready(self, user_id: str, node_id: str) -> Channel:
         loop = asyncio.get_running_loop()
