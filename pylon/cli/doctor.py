@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import aclosing
 
 import click
-import msgspec
 
 from pylon import __version__, _native
 from pylon.backends.base import Prompt
 from pylon.backends.registry import Backends
+from pylon.cli.check import FAIL, MARKS, OK, WARN, Check, tried
 from pylon.cli.common import Context, command, json_option, out, pass_context, printable, run, show_json
+from pylon.cli.doctor_wallet import lightning_build, wallet_checks
 from pylon.cli.identity import open_identity
 from pylon.cli.node import Document, ask, read_ledger
 from pylon.config import Config
 from pylon.errors import NoBackend, NotSetUp, PylonError
 from pylon.market.job import BuyerState, ProviderJob, ProviderState
 from pylon.node.ledger import Ledger
-from pylon.units import Msat, show_sats
 
-OK, WARN, FAIL = "ok", "warn", "fail"
-MARKS = {OK: "[green]ok  [/]", WARN: "[yellow]warn[/]", FAIL: "[red]fail[/]"}
 TEST_TOKENS = 8
 LATE = "provider.late"
-
-
-class Check(msgspec.Struct, frozen=True):
-    """One line of the report: `level` is ok, warn or fail; `hint` says what to do."""
-
-    name: str
-    level: str
-    detail: str
-    hint: str = ""
 
 
 @click.command()
@@ -44,13 +32,13 @@ class Check(msgspec.Struct, frozen=True):
 def doctor(context: Context, verbose: bool, as_json: bool) -> int | None:
     """Check identity, backends, relays, wallet, clock, native build and what is owed."""
     config = context.config()
-    checks = [_native_build()]
-    identity = _tried("identity", lambda: _identity(context))
+    checks = [_native_build(), *lightning_build(config)]
+    identity = tried("identity", lambda: _identity(context))
     checks.append(identity)
     checks += run(lambda: _backends(config, verbose))
     if identity.level == OK:
         checks += _relays(context, config, verbose)
-        checks.append(_tried("wallet", lambda: _wallet(context)))
+        checks += wallet_checks(context.home, config)
         checks += _owed(context)
     ok = all(check.level != FAIL for check in checks)
     if as_json:
@@ -64,14 +52,6 @@ def doctor(context: Context, verbose: bool, as_json: bool) -> int | None:
     if identity.level == FAIL:
         return NotSetUp.exit_status
     return 0 if ok else 1
-
-
-def _tried(name: str, look: Callable[[], Check]) -> Check:
-    """A check, or the error that it ended with."""
-    try:
-        return look()
-    except PylonError as error:
-        return Check(name, FAIL, error.message, error.hint)
 
 
 def _native_build() -> Check:
@@ -145,16 +125,6 @@ def _relays(context: Context, config: Config, verbose: bool) -> list[Check]:
 def _rows(document: Document, name: str) -> list[Document]:
     rows = document.get(name)
     return rows if isinstance(rows, list) else []
-
-
-def _wallet(context: Context) -> Check:
-    document = ask(context.home, "wallet.balance")
-    spendable = Msat(int(str(document["spendable_msat"])))
-    note = ", simulated (not Lightning, no value)" if document["simulated"] else ""
-    detail = f"{document['backend']} on {document['network']}{note}: {show_sats(spendable)}"
-    if spendable == 0:
-        return Check("wallet", WARN, detail, "`pylon wallet fund` fills it (only buying needs that)")
-    return Check("wallet", OK, detail)
 
 
 def _owed(context: Context) -> list[Check]:

@@ -117,7 +117,8 @@ class Daemon:
     async def status(self) -> Document:
         """`status`."""
         return {
-            "running": True, "pid": os.getpid(), **self.network(), "tip": self.chain.tip, "mempool": self.chain.mempool,
+            "running": True, "pid": os.getpid(), **self.network(), "tip": self.chain.tip, "tip_ahead_s": round(self.chain.ahead(), 1),
+            "mempool": self.chain.mempool,
             "uptime_s": round(time.monotonic() - self._began, 1), "no_value": True,
             "hub": await documents.hub_document(self.chain, self.hub), "processes": documents.processes(),
         }

@@ -6,14 +6,14 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from pylon.config import Config, Home
-from pylon.control.server import Args, ControlServer, Update
+from pylon.control.server import Args, Call, ControlServer, Update
 from pylon.errors import InsufficientFunds, PylonError
 from pylon.node.ledger import Ledger
 from pylon.node.spending import Spending
@@ -95,22 +95,18 @@ class Host:
 
 
 @contextmanager
-def served(home: Home, wallet: SimWallet) -> Iterator[None]:
-    """The home's control socket, answered by a thread of this process, as a node with this wallet would."""
+def answering(control: Path, begin: Callable[[], tuple[Mapping[str, Call], Callable[[], Awaitable[None]]]]) -> Iterator[None]:
+    """A control socket that a thread of this process answers. `begin` gives, in that thread, its calls and how they end."""
     ready, over = threading.Event(), asyncio.Event()
 
-    async def ping(args: Args, update: Update) -> object:
-        return {"pid": os.getpid()}
-
     async def serve() -> None:
-        ledger = Ledger(home.ledger)
-        server = ControlServer(home.control, {"ping": ping, **WalletCalls(Host(wallet, ledger)).table()})
+        calls, end = begin()
+        server = ControlServer(control, calls)
         await server.start()
         ready.set()
         await over.wait()
         await server.aclose()
-        await wallet.aclose()
-        ledger.close()
+        await end()
 
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
@@ -122,6 +118,42 @@ def served(home: Home, wallet: SimWallet) -> Iterator[None]:
         loop.call_soon_threadsafe(over.set)
         thread.join(10)
         loop.close()
+
+
+async def _ping(args: Args, update: Update) -> object:
+    return {"pid": os.getpid()}
+
+
+@contextmanager
+def served(home: Home, wallet: SimWallet) -> Iterator[None]:
+    """The home's control socket, as a node with this wallet would serve it."""
+
+    def begin() -> tuple[Mapping[str, Call], Callable[[], Awaitable[None]]]:
+        ledger = Ledger(home.ledger)
+
+        async def end() -> None:
+            await wallet.aclose()
+            ledger.close()
+
+        return {"ping": _ping, **WalletCalls(Host(wallet, ledger)).table()}, end
+
+    with answering(home.control, begin):
+        yield
+
+
+@contextmanager
+def served_network(control: Path, status: object) -> Iterator[None]:
+    """The private network's socket, where all that is known is its status."""
+
+    async def told(args: Args, update: Update) -> object:
+        return status
+
+    async def end() -> None:
+        return
+
+    control.parent.mkdir(parents=True, exist_ok=True)
+    with answering(control, lambda: ({"status": told}, end)):
+        yield
 
 
 def scripted(place: Path) -> tuple[Home, ScriptedNode]:
