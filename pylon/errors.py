@@ -14,6 +14,9 @@ PylonError                 1   something is broken
 │   ├── OverBudget         6   more than the bid or the budget allows
 │   ├── InsufficientFunds  6   the wallet holds too little
 │   ├── InvoiceRefused     6   an invoice that must not be paid
+│   ├── OverLimit          6   more than [wallet.limits] allows
+│   ├── PayeeNotAllowed    6   [wallet.limits] does not name the payee
+│   ├── PaymentsPaused     6   too many payments in a row have failed
 │   ├── PaymentFailed      6   the wallet says: no
 │   └── PaymentUnknown     6   the wallet does not know yet: look it up, never pay again
 ├── ProviderRefused        7   the provider refused or failed
@@ -130,6 +133,24 @@ class InvoiceRefused(PaymentError):
     """An invoice that must not be paid; the message says why."""
 
     code = "invoice_refused"
+
+
+class OverLimit(PaymentError):
+    """More is asked than the limits of spending leave."""
+
+    code = "over_limit"
+
+
+class PayeeNotAllowed(PaymentError):
+    """The limits of spending name those who may be paid, and this one is not among them."""
+
+    code = "payee_not_allowed"
+
+
+class PaymentsPaused(PaymentError):
+    """So many payments in a row have failed that none is begun for a while."""
+
+    code = "payments_paused"
 
 
 class PaymentFailed(PaymentError):

@@ -29,12 +29,14 @@ class Effect(msgspec.Struct, frozen=True, tag=True):
 class Publish(Effect, frozen=True):
     """Sign `draft` by account `account` and publish it. With `seal_to`, `draft.content` is first encrypted to that key (NIP-44).
 
-    The signed event is kept with the effect before it is sent, so that a repeat after a crash sends the very same event."""
+    The signed event is kept with the effect before it is sent, so that a repeat after a crash sends the very same event. `reveal`: the
+    content is the preimage of the job, put in when it is signed, so that it does not stand here in clear."""
 
     draft: Draft
     account: int
     then: Then = Then.NOTHING
     seal_to: str = ""
+    reveal: bool = False
 
 
 class Send(Effect, frozen=True):

@@ -154,8 +154,8 @@ def _delivered(job: ProviderJob, signal: Delivered, terms: Terms, now: float) ->
     job = replace(job, state=S.DELIVERED)
     if not job.preimage or job.own:
         return Step(job)
-    receipt = write_feedback(job.request, "success", created_at=int(now), content=job.preimage.hex(), encrypted=True)
-    return Step(job, Publish(receipt, PROVIDER_ACCOUNT, seal_to=job.request.pubkey))
+    receipt = write_feedback(job.request, "success", created_at=int(now), encrypted=True)
+    return Step(job, Publish(receipt, PROVIDER_ACCOUNT, seal_to=job.request.pubkey, reveal=True))
 
 
 def _cancel(job: ProviderJob, signal: Cancelled, terms: Terms, now: float) -> ProviderStep:

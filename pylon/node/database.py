@@ -6,26 +6,34 @@ WAL, so that other processes read while the node writes. What SQLite says agains
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from pylon.errors import NotSetUp, PylonError
 
 Value = str | int | float | bytes | None
-
+Migration = Callable[["Database"], None]
 
 MEMORY = Path(":memory:")
 """SQLite's own name for a database without a file."""
 
 
+NO_MIGRATIONS: Mapping[int, Migration] = {}
+
+
 class Database:
-    """The open file. `version` is of `schema`, a list of statements, and stands in the file's header.
+    """The open file. `version` is of `schema`, a list of statements, and stands in the file's header. `migrations[n]` leads version n to
+    the next one; all that are needed are one transaction. A reader of an older file sees a copy in memory that was led so; the file stays.
 
     Raises NotSetUp where a reader finds nothing, PylonError where the file is damaged, in use, or from a newer Pylon."""
 
-    def __init__(self, path: Path, schema: Sequence[str], version: int, *, readonly: bool = False) -> None:
+    def __init__(
+        self, path: Path, schema: Sequence[str], version: int, *, readonly: bool = False,
+        migrations: Mapping[int, Migration] = NO_MIGRATIONS,
+    ) -> None:
         self.path = path
+        self._migrations = migrations
         self.full = False
         """Whether the open transaction waits for the disk."""
         if readonly and not path.exists():
@@ -55,11 +63,31 @@ class Database:
                 self.run(f"PRAGMA user_version={version}")
         elif found == 0:
             raise _nothing_yet()
+        elif found in self._migrations and found < version:
+            self._migrate(found, version, readonly)
         elif found != version:
             raise PylonError(
                 f"{self.path} has version {found} and this Pylon reads {version}", hint="install the Pylon that made it, or a newer one"
             )
         self.rows("SELECT name FROM sqlite_schema")
+
+    def _migrate(self, found: int, version: int, readonly: bool) -> None:
+        """All or nothing, on the disk before anything else happens."""
+        if readonly:
+            file, self._db = self._db, sqlite3.connect(str(MEMORY), isolation_level=None)
+            try:
+                file.backup(self._db)
+            except sqlite3.DatabaseError as error:
+                raise self._explain("read", error) from error
+            finally:
+                file.close()
+            self._db.row_factory = sqlite3.Row
+        self.rows("PRAGMA secure_delete=ON")  # what stood in clear and is sealed now is not left in free pages
+        with self.transaction(full=True):
+            found = self._version()  # another process may have been quicker
+            for number in range(found, version):
+                self._migrations[number](self)
+            self.run(f"PRAGMA user_version={version}")
 
     def _version(self) -> int:
         return int(self.rows("PRAGMA user_version")[0][0])

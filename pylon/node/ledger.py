@@ -15,13 +15,16 @@ import msgspec
 
 from pylon.market.effects import AnyEffect, Pay
 from pylon.market.job import BuyerJob, Job, ProviderJob, Role
-from pylon.node import journal
+from pylon.market.payment import Status
+from pylon.node import journal, migration
 from pylon.node.database import Database
-from pylon.node.journal import Journal, Payment, Status
-from pylon.nostr.event import VerifiedEvent, load, shortest
+from pylon.node.journal import Journal, Payment
+from pylon.node.records import Records
+from pylon.node.vault import Vault
+from pylon.nostr.event import VerifiedEvent
 from pylon.wallets.base import Direction
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = (
     """CREATE TABLE jobs (
     role TEXT NOT NULL, id TEXT NOT NULL, kind INTEGER NOT NULL, state TEXT NOT NULL, ended INTEGER NOT NULL,
@@ -40,32 +43,12 @@ SCHEMA = (
     "CREATE TABLE deleted (id TEXT NOT NULL, author TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (id, author)) STRICT",
     "CREATE INDEX deleted_by_time ON deleted (at)",
     "CREATE TABLE marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT",
+    "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
 )
 KEEP_DELETED = 86_400
 """Seconds that a deletion without its request is remembered; an older request is not taken up anyway."""
 MOST_DELETED = 50_000
 """Deletions that are remembered at once, whatever strangers send."""
-
-
-def _put(value: object) -> bytes:
-    """An event is kept as its JSON."""
-    if isinstance(value, VerifiedEvent):
-        return shortest(value)
-    raise NotImplementedError(f"{type(value).__name__} is not kept")
-
-
-def _get(kind: type, value: object) -> object:
-    """An event from its JSON, or from its fields as ledgers of before have them."""
-    if kind is VerifiedEvent:
-        return load(value if isinstance(value, bytes) else msgspec.json.encode(value))
-    raise NotImplementedError(f"{kind.__name__} is not kept")
-
-
-_encode = msgspec.msgpack.Encoder(enc_hook=_put).encode
-_decode_effect = msgspec.msgpack.Decoder(AnyEffect, dec_hook=_get).decode
-_decode_event = msgspec.msgpack.Decoder(VerifiedEvent, dec_hook=_get).decode
-_decode_provider = msgspec.msgpack.Decoder(ProviderJob, dec_hook=_get).decode
-_decode_buyer = msgspec.msgpack.Decoder(BuyerJob, dec_hook=_get).decode
 
 
 class StoredEffect(msgspec.Struct, frozen=True):
@@ -83,15 +66,17 @@ def role_of(job: Job) -> Role:
     return Role.PROVIDER if isinstance(job, ProviderJob) else Role.BUYER
 
 
-def _decode(role: str, body: bytes) -> Job:
-    return _decode_provider(body) if role == Role.PROVIDER else _decode_buyer(body)
-
-
 class Ledger(Journal):
     """The open ledger. Only the process that holds the home's lock writes; others open it with `readonly`."""
 
-    def __init__(self, path: Path, *, readonly: bool = False) -> None:
-        super().__init__(Database(path, SCHEMA, SCHEMA_VERSION, readonly=readonly))
+    def __init__(self, path: Path, *, readonly: bool = False, secret: bytes | None = None) -> None:
+        """`secret` is the identity's wallet secret: without it no preimage can be read, and none that is written here ever will be."""
+        vault = Vault(secret)
+        self._records = Records(vault)
+        database = Database(
+            path, SCHEMA, SCHEMA_VERSION, readonly=readonly, migrations={1: lambda database: migration.from_1(database, vault)}
+        )
+        super().__init__(database, vault)
 
     def transaction(self, *, full: bool = False) -> AbstractContextManager[None]:
         """All or nothing. `full` waits for the disk."""
@@ -115,18 +100,19 @@ class Ledger(Journal):
             "INSERT INTO jobs (role, id, kind, state, ended, created_at, payment_hash, body) VALUES (?,?,?,?,?,?,?,?) "
             "ON CONFLICT (role, id) DO UPDATE SET state=excluded.state, ended=excluded.ended, payment_hash=excluded.payment_hash, "
             "body=excluded.body",
-            role, job.id, job.request.kind, job.state, job.ended, job.created_at, hashed or None, _encode(job),
+            role, job.id, job.request.kind, job.state, job.ended, job.created_at, hashed or None, self._records.job(job),
         )
         stored = []
         for effect in effects:
-            n = self._db.insert("INSERT INTO effects (role, job, body) VALUES (?,?,?)", role, job.id, _encode(effect))
+            n = self._db.insert("INSERT INTO effects (role, job, body) VALUES (?,?,?)", role, job.id, self._records.effect(effect))
             stored.append(StoredEffect(n, role, job.id, effect))
             if isinstance(effect, Pay):
                 if not self._db.full:
                     raise AssertionError("the intent of a payment must be on the disk before the wallet is asked")
                 self.intend(Payment(
                     direction=Direction.OUT, payment_hash=effect.payment_hash, bolt11=effect.bolt11, amount=effect.amount,
-                    status=Status.PENDING, at=now, memo=f"pylon:{job.id}", job=job.id,
+                    max_fee=effect.max_fee, status=Status.INTENT, at=now, memo=f"pylon:{job.id}", job=job.id,
+                    peer=job.quote.provider if isinstance(job, BuyerJob) and job.quote else "",
                 ))
         if done is not None:
             self.finish(done)
@@ -139,47 +125,47 @@ class Ledger(Journal):
 
     def sign(self, n: int, event: VerifiedEvent) -> None:
         """Keep the event that an effect has signed, before it is sent."""
-        if self._db.run("UPDATE effects SET event=?, event_kind=? WHERE n=?", _encode(event), event.kind, n) != 1:
+        if self._db.run("UPDATE effects SET event=?, event_kind=? WHERE n=?", self._records.event(event), event.kind, n) != 1:
             raise AssertionError(f"there is no effect {n}")
 
     def unfinished(self) -> list[StoredEffect]:
         """What a start has to do, in the order in which it was decided."""
         rows = self._db.rows("SELECT n, role, job, body, event FROM effects WHERE done=0 ORDER BY n")
         return [
-            StoredEffect(n, Role(role), job, _decode_effect(body), _decode_event(event) if event else None)
+            StoredEffect(n, Role(role), job, self._records.read_effect(body), self._records.read_event(event) if event else None)
             for n, role, job, body, event in rows
         ]
 
     def published(self, role: Role, job: str, kind: int) -> VerifiedEvent | None:
         """The last event of `kind` that this job signed."""
         row = self._db.row("SELECT event FROM effects WHERE role=? AND job=? AND event_kind=? ORDER BY n DESC LIMIT 1", role, job, kind)
-        return _decode_event(row[0]) if row else None
+        return self._records.read_event(row[0]) if row else None
 
     # Jobs.
 
     def provider_job(self, job_id: str) -> ProviderJob | None:
         """Our record of a request that we serve."""
         row = self._db.row("SELECT body FROM jobs WHERE role=? AND id=?", Role.PROVIDER, job_id)
-        return _decode_provider(row[0]) if row else None
+        return self._records.read_provider(row[0]) if row else None
 
     def buyer_job(self, job_id: str) -> BuyerJob | None:
         """Our record of a request of ours."""
         row = self._db.row("SELECT body FROM jobs WHERE role=? AND id=?", Role.BUYER, job_id)
-        return _decode_buyer(row[0]) if row else None
+        return self._records.read_buyer(row[0]) if row else None
 
     def provider_job_by_hash(self, payment_hash: bytes) -> ProviderJob | None:
         """The job that an invoice of ours belongs to."""
         row = self._db.row("SELECT body FROM jobs WHERE payment_hash=? AND role=?", payment_hash, Role.PROVIDER)
-        return _decode_provider(row[0]) if row else None
+        return self._records.read_provider(row[0]) if row else None
 
     def open_jobs(self) -> list[Job]:
         """All jobs that have not ended."""
-        return [_decode(role, body) for role, body in self._db.rows("SELECT role, body FROM jobs WHERE ended=0 ORDER BY created_at")]
+        return [self._records.read(role, body) for role, body in self._db.rows("SELECT role, body FROM jobs WHERE ended=0 ORDER BY created_at")]
 
     def jobs(self, limit: int) -> list[Job]:
         """The newest jobs, newest first."""
         rows = self._db.rows("SELECT role, body FROM jobs ORDER BY created_at DESC, role LIMIT ?", limit)
-        return [_decode(role, body) for role, body in rows]
+        return [self._records.read(role, body) for role, body in rows]
 
     def find(self, prefix: str) -> list[tuple[Role, str]]:
         """Jobs whose id begins with `prefix`: for people who type; everything else uses whole ids."""
@@ -211,3 +197,12 @@ class Ledger(Journal):
     def set_mark(self, name: str, value: int) -> None:
         """Store a cursor."""
         self._db.run("INSERT INTO marks VALUES (?,?) ON CONFLICT (name) DO UPDATE SET value=excluded.value", name, value)
+
+    def fact(self, name: str) -> str | None:
+        """Something this ledger knows about itself."""
+        row = self._db.row("SELECT value FROM facts WHERE name=?", name)
+        return None if row is None else str(row[0])
+
+    def set_fact(self, name: str, value: str) -> None:
+        """Keep it."""
+        self._db.run("INSERT INTO facts VALUES (?,?) ON CONFLICT (name) DO UPDATE SET value=excluded.value", name, value)

@@ -17,14 +17,18 @@ from pylon.market import buyer, provider
 from pylon.market.choice import BUYER_ACCOUNT
 from pylon.market.effects import AnyEffect, Pay, Send, Then, Wake
 from pylon.market.job import BuyerJob, BuyerState, Job, ProviderJob, ProviderState, Role
-from pylon.market.signals import Invoiced, Paid, PayFailed, Settled, Signal, Woke
+from pylon.market.payment import Status
+from pylon.market.signals import Invoiced, Paid, PayFailed, PayUnknown, Settled, Signal, Woke
 from pylon.market.terms import Terms
-from pylon.node.journal import Payment, Status
+from pylon.node.journal import Payment
 from pylon.node.ledger import Ledger, StoredEffect, role_of
 from pylon.nostr.keys import Identity, Keys
 from pylon.wallets.base import Direction
 
 log = logging.getLogger("pylon.node")
+
+NOT_TO_BE_PAID = (ProviderState.EXPIRED, ProviderState.CANCELLED)
+"""Where the invoice of a job is closed in the journal."""
 
 
 class Performs(Protocol):
@@ -107,6 +111,8 @@ class Node:
             return job  # a repeat: strangers can send as many as they like, and none is worth a write
         with self.ledger.transaction(full=money):
             self._journal(job, signal, now)
+            if isinstance(after, ProviderJob) and after.payment_hash and after.state in NOT_TO_BE_PAID:
+                self.ledger.close_invoice(after.payment_hash)
             stored = self.ledger.put(after, effects, done=done, now=now)
         if after != job:
             log.info("%s job %s: %s -> %s", role_of(job), job.id, job.state, after.state)
@@ -119,15 +125,13 @@ class Node:
         match signal:
             case Invoiced(bolt11=bolt11, payment_hash=payment_hash, amount=amount):
                 self.ledger.intend(Payment(
-                    direction=Direction.IN, payment_hash=payment_hash, bolt11=bolt11, amount=amount, status=Status.PENDING, at=now,
-                    memo=f"pylon:{job.id}", job=job.id,
+                    direction=Direction.IN, payment_hash=payment_hash, bolt11=bolt11, amount=amount, status=Status.OPEN, at=now,
+                    memo=f"pylon:{job.id}", job=job.id, peer=job.request.pubkey,
                 ))
             case Settled(preimage=preimage, own=own) if isinstance(job, ProviderJob):
                 self.ledger.settle(Direction.IN, job.payment_hash, now=now, preimage=preimage, own=own)
-            case Paid(preimage=preimage, fee=fee, own=own) if isinstance(job, BuyerJob) and job.quote:
-                self.ledger.settle(Direction.OUT, job.quote.payment_hash, now=now, fee=fee, preimage=preimage, own=own)
-            case PayFailed() if isinstance(job, BuyerJob) and job.quote:
-                self.ledger.fail(job.quote.payment_hash)
+            case Paid() | PayFailed() | PayUnknown() if isinstance(job, BuyerJob) and job.quote:
+                self.ledger.take(job.quote.payment_hash, signal, now=now)
             case _:
                 pass
 
@@ -142,7 +146,7 @@ class Node:
         open_invoice = self.ledger.payment(Direction.IN, bought.quote.payment_hash)
         if (
             open_invoice is None
-            or open_invoice.status is not Status.PENDING
+            or open_invoice.status is not Status.OPEN
             or open_invoice.job != job_id
             or open_invoice.bolt11 != bought.quote.bolt11
             or sold.bolt11 != bought.quote.bolt11
