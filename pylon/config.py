@@ -11,6 +11,7 @@ import os
 import re
 import tempfile
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -87,6 +88,23 @@ class ProviderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str = "Pylon"
 
 
+class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What may be spent, in sats with the fees counted; 0 is no limit."""
+
+    per_job_sats: int = 0
+    per_peer_sats: int = 0
+    """To one provider, or one node, within 24 hours."""
+    per_day_sats: int = 0
+    """In all, within 24 hours."""
+    total_sats: int = 0
+    """In all, ever, on this network."""
+    allow: list[str] = msgspec.field(default_factory=list)
+    """Providers (npub or hex) and nodes (hex) that may be paid; empty: all."""
+    failures: int = 5
+    """So many payments in a row that fail within an hour stop paying for `cool_down` seconds; 0: never."""
+    cool_down: int = 600
+
+
 class WalletConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which wallet; empty means the best one built in. The last four are for the embedded Lightning node."""
 
@@ -100,6 +118,7 @@ class WalletConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lsp_token: str = ""
     channels: int = 1
     """How many channels to the hub are kept; each carries about 25 payments at a time."""
+    limits: LimitsConfig = msgspec.field(default_factory=LimitsConfig)
 
 
 class BackendsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -136,6 +155,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 MOST_CHANNELS = 20
+MOST_SECONDS = 86_400
 NETWORKS = ("regtest", "signet", "testnet", "mainnet")
 CURRENCY = {"regtest": "bcrt", "signet": "tbs", "testnet": "tb", "mainnet": "bc"}
 """BOLT11 prefixes after `ln`."""
@@ -184,8 +204,25 @@ def _check(path: Path, text: str, config: Config) -> None:
         raise wrong("wallet.chain", "must begin with ssl://, tcp://, https://, http:// or bitcoind:// and name a host")
     if config.wallet.lsp and not re.fullmatch(r"0[23][0-9a-f]{64}@\S+:\d{1,5}", config.wallet.lsp):
         raise wrong("wallet.lsp", "must be node_id@host:port with the 66 hex characters of the node's key")
+    _check_limits(config.wallet.limits, config.network == "mainnet", wrong)
     if not 0 <= config.nexus.port <= 65535:
         raise wrong("nexus.port", "must be a port from 0 to 65535")
+
+
+def _check_limits(limits: LimitsConfig, real: bool, wrong: Callable[[str, str], ConfigError]) -> None:
+    for key in ("per_job_sats", "per_peer_sats", "per_day_sats", "total_sats"):
+        if not 0 <= getattr(limits, key) <= MAX_MSAT // 1000:
+            raise wrong(f"wallet.limits.{key}", f"must be from 0 to {MAX_MSAT // 1000}")
+    for key in ("failures", "cool_down"):
+        if not 0 <= getattr(limits, key) <= MOST_SECONDS:
+            raise wrong(f"wallet.limits.{key}", f"must be from 0 to {MOST_SECONDS}")
+    for peer in limits.allow:
+        if not re.fullmatch(r"npub1[02-9ac-hj-np-z]{58}|[0-9a-fA-F]{64}|0[23][0-9a-fA-F]{64}", peer):
+            raise wrong("wallet.limits.allow", f"holds {peer!r}, which is neither an npub nor a key in hex")
+    if real and not (limits.per_job_sats and limits.per_day_sats):
+        raise wrong(
+            "wallet.limits", "must set per_job_sats and per_day_sats on mainnet: paying real money is beta, lose no more than you choose to"
+        )
 
 
 def _names_relay(url: str) -> bool:
@@ -226,40 +263,3 @@ def _line_of(text: str, dotted: str) -> int:
         ):
             return number
     return fallback
-
-
-TEMPLATE = """\
-# Pylon's settings. Delete a line to get its default back; an unknown key is an error, with its line.
-
-# Relays where jobs are offered and asked for. On regtest only the local one, which the node starts itself when nobody listens there:
-# worthless invoices and your prompts have no place on public relays. On a real network, these were the release's three:
-#   "wss://nexus.openagents.com", "wss://relay.damus.io", "wss://nos.lol"
-relays = ["ws://127.0.0.1:7700"]
-
-# regtest | signet | testnet | mainnet. An invoice of another network is never paid.
-network = "regtest"
-
-[provider]
-min_price_msats = 1000        # the least a request costs, in millisats
-price_per_1k_msats = 0        # and for every 1,000 tokens (prompt and answer)
-require_payment = true        # false: answer for nothing
-# slots = 2                   # jobs computed at a time; unset: as many as the backend has
-queue = 64                    # jobs accepted and waiting, at most
-# default_model = ""          # for requests that name no model; unset: one that is loaded
-
-[wallet]
-# backend = "sim"             # unset: the best one built in
-# max_fee_msats = 5000        # the most a payment may cost above its amount
-# channels = 1                # to the hub; each carries about 25 payments at a time
-# chain = "ssl://electrum.example.org:50002"   # where blocks come from, on a real network
-# lsp = ""                    # node_id@host:port of who sells inbound room (LSPS2), on a real network
-# lsp_token = ""              # and what it asks new customers for
-
-[backends]
-# use = ["llama-server", "ollama", "embedded"]
-urls = []                     # other addresses: llama-server, Ollama, or anything OpenAI-compatible, e.g. "http://127.0.0.1:8000"
-
-[nexus]
-# port = 7700
-# urls = ["wss://relay.example.org"]   # names under which clients reach this relay
-"""

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pylon.config import SOCKET_PATH_LIMIT, TEMPLATE, Config, Home, load
+from pylon.config import SOCKET_PATH_LIMIT, Config, Home, load
 from pylon.errors import ConfigError, NotSetUp
+from pylon.template import TEMPLATE
 from pylon.units import MAX_MSAT
 
 

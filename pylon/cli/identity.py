@@ -8,11 +8,12 @@ import sys
 import click
 
 from pylon.cli.common import Context, command, err, json_option, out, pass_context, show_json
-from pylon.config import TEMPLATE, Home
+from pylon.config import Home
 from pylon.errors import UsageError
 from pylon.node import lock
 from pylon.nostr import keyfile
 from pylon.nostr.keys import Identity
+from pylon.template import TEMPLATE
 
 PASSPHRASE = "PYLON_PASSPHRASE"
 

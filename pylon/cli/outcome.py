@@ -9,8 +9,11 @@ from pylon.errors import (
     InvoiceRefused,
     NoRelay,
     OverBudget,
+    OverLimit,
+    PayeeNotAllowed,
     PaymentError,
     PaymentFailed,
+    PaymentsPaused,
     ProviderRefused,
     PylonError,
     TimedOut,
@@ -18,7 +21,17 @@ from pylon.errors import (
 from pylon.units import Msat, show_sats
 
 MONEY: dict[str, type[PaymentError]] = {
-    error.code: error for error in (PaymentError, OverBudget, InsufficientFunds, InvoiceRefused, PaymentFailed)
+    error.code: error
+    for error in (
+        PaymentError, OverBudget, InsufficientFunds, InvoiceRefused, PaymentFailed, OverLimit, PayeeNotAllowed, PaymentsPaused,
+    )
+}
+
+HINTS = {
+    InsufficientFunds.code: "`pylon wallet fund`, or `pylon wallet invoice`, fills the wallet",
+    OverLimit.code: "`pylon wallet limits` shows them",
+    PayeeNotAllowed.code: "`allow` in [wallet.limits] of config.toml names those who may be paid",
+    PaymentsPaused.code: "`pylon wallet history` shows what failed, `pylon wallet limits --reset` goes on at once",
 }
 
 
@@ -34,7 +47,7 @@ def error_of(document: Document, *, waited: bool = False) -> PylonError | None:
             return None
         case "failed":
             if code in MONEY:
-                hint = "`pylon wallet fund`, or `pylon wallet invoice`, fills the wallet" if code == InsufficientFunds.code else ""
+                hint = HINTS.get(code, "")
                 return MONEY[code](f"nothing was paid: {message}", hint=hint)
             return ProviderRefused(f"refused by the provider: {message} ({code})", hint=_try_hint(message))
         case "expired" if legs.get("posted") is None:

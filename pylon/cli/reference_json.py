@@ -12,8 +12,9 @@ from pylon.cli.infer import Answer
 from pylon.cli.verdict import Run
 from pylon.config import Config
 from pylon.market.job import BuyerJob, Refusal, Trouble
+from pylon.market.payment import Status
 from pylon.node import documents
-from pylon.node.journal import Payment, Status
+from pylon.node.journal import Payment
 from pylon.node.submission import SubmitArgs, draft_job, request_of
 from pylon.nostr.keys import Keys
 from pylon.rlm.plan import Lack, Report

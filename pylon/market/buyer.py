@@ -17,7 +17,7 @@ from typing import cast
 
 from msgspec.structs import replace
 
-from pylon.errors import InsufficientFunds
+from pylon.errors import InsufficientFunds, OverLimit, PaymentsPaused
 from pylon.market import choice
 from pylon.market.choice import BUYER_ACCOUNT
 from pylon.market.effects import LookUp, Publish, Wake
@@ -39,6 +39,9 @@ from pylon.market.signals import (
 )
 from pylon.market.table import Fixed, Row, Rule, Step, leads, row, rule_of
 from pylon.nostr.nip09 import deletion_draft
+
+OURS = (InsufficientFunds.code, OverLimit.code, PaymentsPaused.code)
+"""Why a payment fails at our own side: waiting for another provider would not help."""
 
 S = BuyerState
 BuyerStep = Step[BuyerJob]
@@ -113,7 +116,7 @@ def _pay_failed(job: BuyerJob, signal: PayFailed, currency: str, now: float) -> 
     )
     if job.withdrawn:
         return _withdraw(job, signal, currency, now)
-    if signal.trouble.code == InsufficientFunds.code and not job.quotes:
+    if signal.trouble.code in OURS and not job.quotes:
         return choice.give_up(job)
     step = choice.go_on(job, now)
     # The timer of the deadline may have come, a little early, while we paid.

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from pylon.market.job import Trouble
 from pylon.market.signals import Paid, PayFailed, PayUnknown, Signal
-from pylon.market.table import Fixed, Row, leads, row, rule_of
+from pylon.market.table import Fixed, Row, Rule, leads, row, rule_of
 from pylon.units import Msat
 
 NO_FEE = Msat(0)
@@ -112,8 +112,8 @@ def _unknown(payment: Outgoing, signal: PayUnknown, now: float) -> Outgoing:
 
 SIGNALS: tuple[type[Signal], ...] = (Intended, Sent, Paid, PayFailed, PayUnknown)
 _row = partial(row, SIGNALS)
-_OPEN = {PayUnknown: leads(_unknown, Status.UNKNOWN)}
-_ENDS = {Paid: leads(_paid, Status.SETTLED), PayFailed: leads(_failed, Status.FAILED)}
+_OPEN: Mapping[type[Signal], Rule] = {PayUnknown: leads(_unknown, Status.UNKNOWN)}
+_ENDS: Mapping[type[Signal], Rule] = {Paid: leads(_paid, Status.SETTLED), PayFailed: leads(_failed, Status.FAILED)}
 
 TABLE: Mapping[str, Row] = {
     Status.INTENT: _row({**_ENDS, **_OPEN, Sent: leads(_sent, Status.SENT)}, Intended),

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from msgspec.structs import replace
-
 from pylon.config import LimitsConfig
 from pylon.errors import PylonError
 from pylon.market import limits as rules
 from pylon.market.limits import DAY, Limits, Used
-from pylon.nostr.nip19 import pubkey_of
 from pylon.node.journal import Payment
 from pylon.node.ledger import Ledger
+from pylon.nostr.nip19 import public_key
 from pylon.units import Msat
 
 CLOSED_AT = "breaker.closed"
@@ -21,12 +19,13 @@ def limits_of(config: LimitsConfig) -> Limits:
     """The settings as msat and keys. Raises UsageError for a peer that is no key."""
     return Limits(
         per_job=Msat(config.per_job_sats * 1000), per_peer=Msat(config.per_peer_sats * 1000), per_day=Msat(config.per_day_sats * 1000),
-        total=Msat(config.total_sats * 1000), allow=frozenset(map(_key, config.allow)), failures=config.failures, cool_down=config.cool_down,
+        total=Msat(config.total_sats * 1000), allow=frozenset(map(_key, config.allow)), failures=config.failures,
+        cool_down=config.cool_down,
     )
 
 
 def _key(name: str) -> str:
-    return pubkey_of(name) if name.startswith("npub1") else name.lower()
+    return public_key(name) if name.startswith("npub1") else name.lower()
 
 
 class Allowance:
@@ -38,9 +37,8 @@ class Allowance:
 
     def refusal(self, payment: Payment, now: float) -> PylonError | None:
         """Why this payment must not be begun now, or None."""
-        return rules.refusal(
-            self.limits, self._used(payment, now), self._failed(now), cost=Msat(payment.amount + payment.max_fee), peer=payment.peer, now=now
-        )
+        cost = Msat(payment.amount + payment.max_fee)
+        return rules.refusal(self.limits, self._used(payment, now), self._failed(now), cost=cost, peer=payment.peer, now=now)
 
     def _used(self, payment: Payment, now: float) -> Used:
         """Only what is limited is summed."""

@@ -23,8 +23,8 @@ from pylon.node.documents import Document
 from pylon.node.intake import late_filters
 from pylon.node.node import Node
 from pylon.node.offers import OFFERS, Offers
+from pylon.node.payments import Payments
 from pylon.node.perform import ANSWERS
-from pylon.node.spending import Spending
 from pylon.node.submission import SubmitArgs, draft_job, request_of
 from pylon.node.wallet_calls import WalletCalls
 from pylon.nostr.nip90 import SUB_QUERY
@@ -42,7 +42,7 @@ class Host(Protocol):
 
     node: Node
     wallet: Wallet
-    spending: Spending
+    payments: Payments
     config: Config
     offers: Offers
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pylon.market.job import BuyerJob, BuyerState, Job, ProviderJob
-from pylon.node.journal import Payment, Status
+from pylon.node.journal import Payment
 from pylon.node.ledger import role_of
 from pylon.units import Msat
 from pylon.wallets.base import Balance, Capabilities, Channel, Health
 
 Document = dict[str, object]
-
-STATUS_WORDS = {Status.PENDING: "pending", Status.SETTLED: "settled", Status.FAILED: "failed"}
 
 
 def buyer_document(job: BuyerJob) -> Document:
@@ -110,7 +108,7 @@ def history_document(payments: list[Payment]) -> Document:
     return {
         "payments": [
             {
-                "direction": p.direction.value, "status": STATUS_WORDS[p.status], "amount_msat": p.amount, "fee_msat": p.fee,
+                "direction": p.direction.value, "status": p.status.value, "amount_msat": p.amount, "fee_msat": p.fee,
                 "payment_hash": p.payment_hash.hex(), "at": p.settled_at or p.at, "memo": p.memo, "job": p.job or None, "own": p.own,
             }
             for p in payments

@@ -20,7 +20,7 @@ CURSOR = "wallet"
 
 async def follow(node: Node, wallet: Wallet) -> None:
     """Take every event of the wallet in, from where the last run ended, until cancelled."""
-    mark = f"{CURSOR}.{wallet.capabilities.name}"
+    mark = f"{CURSOR}.{wallet.capabilities.name}.{wallet.capabilities.network}"
     async for event in wallet.events(node.ledger.mark(mark) or 0):
         take(node, event)
         node.ledger.set_mark(mark, event.cursor)

@@ -56,8 +56,8 @@ class Purse(msgspec.Struct, frozen=True):
 
 
 class Payment(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the journal. `own`: from ourselves to ourselves. `peer`: whom it goes to or comes from, in hex (a provider's or customer's
-    key for a job, else the node of the invoice). `sealed`: there is a preimage, whether or not this reader can open it."""
+    """One line of the journal. `own`: from ourselves to ourselves. `peer`: whom it goes to or comes from, in hex (for a job the provider's
+    or customer's key, else the node of the invoice). `sealed`: there is a preimage, whether or not this reader can open it."""
 
     direction: Direction
     payment_hash: bytes

@@ -160,7 +160,8 @@ class Ledger(Journal):
 
     def open_jobs(self) -> list[Job]:
         """All jobs that have not ended."""
-        return [self._records.read(role, body) for role, body in self._db.rows("SELECT role, body FROM jobs WHERE ended=0 ORDER BY created_at")]
+        rows = self._db.rows("SELECT role, body FROM jobs WHERE ended=0 ORDER BY created_at")
+        return [self._records.read(role, body) for role, body in rows]
 
     def jobs(self, limit: int) -> list[Job]:
         """The newest jobs, newest first."""

@@ -1,6 +1,6 @@
 """Ledgers of before, led to the schema of now. Every row is kept.
 
-Version 1 knew one wallet, `sim` on regtest. What it called `pending` may or may not have reached the wallet: it is `unknown`, and looked up.
+Version 1 knew one wallet, `sim` on regtest. What it called `pending` may have reached the wallet or not: it is `unknown`, and looked up.
 Its preimages stood in clear, in the journal, in jobs and in receipts to customers: they are sealed, or taken out where the job has them.
 """
 

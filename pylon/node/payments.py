@@ -15,7 +15,7 @@ from pylon.errors import InsufficientFunds, InvoiceRefused, PaymentError, Paymen
 from pylon.market import spend
 from pylon.market.job import BuyerJob, BuyerState, Trouble
 from pylon.market.limits import Limits
-from pylon.market.payment import LIVE, UNDER_WAY, Outcome, Status
+from pylon.market.payment import Outcome, Status
 from pylon.market.signals import Paid, PayFailed, PayUnknown
 from pylon.node.allowance import Allowance
 from pylon.node.journal import Payment

@@ -31,7 +31,6 @@ from pylon.market.signals import (
     Invoiced,
     InvoiceFailed,
     NotPosted,
-    Paid,
     PayFailed,
     PayUnknown,
     Posted,
@@ -41,11 +40,12 @@ from pylon.market.signals import (
 from pylon.node.generate import Generator
 from pylon.node.ledger import StoredEffect
 from pylon.node.node import Node
+from pylon.node.payments import Payments
 from pylon.nostr.event import VerifiedEvent, sign
 from pylon.nostr.nip40 import expires_at
 from pylon.nostr.nip90 import FEEDBACK, RESULT_OFFSET
 from pylon.relay.pool import Pool
-from pylon.wallets.base import Direction, PaymentStatus, Wallet
+from pylon.wallets.base import Direction, Wallet
 
 log = logging.getLogger("pylon.node")
 
@@ -55,17 +55,16 @@ POST_SECONDS = 10.0
 """How long a request of ours may wait for the first relay."""
 SEND_SECONDS = 30.0
 """How long feedback waits for a relay before it is given up, and a result before it is sent anew."""
-LOOK_SECONDS = (0.1, 0.3, 1.0, 3.0)
-"""Pauses between looking up a payment whose outcome is open."""
 
 
 class Performer:
     """One task for each effect."""
 
-    def __init__(self, node: Node, pool: Pool, wallet: Wallet, generator: Generator | None) -> None:
+    def __init__(self, node: Node, pool: Pool, wallet: Wallet, payments: Payments, generator: Generator | None) -> None:
         self._node = node
         self._pool = pool
         self._wallet = wallet
+        self._payments = payments
         self._generator = generator
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
@@ -149,6 +148,9 @@ class Performer:
             return stored.event
         keys = self._node.accounts[effect.account]
         draft = effect.draft
+        if effect.reveal:
+            job = self._node.job(stored.role, stored.job)
+            draft = type(draft)(draft.kind, draft.created_at, job.preimage.hex() if job else "", draft.tags)
         if effect.seal_to:
             draft = type(draft)(draft.kind, draft.created_at, keys.encrypt(bytes.fromhex(effect.seal_to), draft.content), draft.tags)
         event = sign(draft, keys)
@@ -215,20 +217,16 @@ class Performer:
             self._tell(stored, Invoiced(made.bolt11, made.payment_hash, made.amount, made.expires_at))
 
     async def _pay(self, stored: StoredEffect, effect: Pay, resumed: bool) -> None:
-        if resumed and await self._found(stored, effect.payment_hash):
+        """By the engine of payments; an invoice of our own, inside the journal."""
+        if self._node.ledger.payment(Direction.IN, effect.payment_hash) is None:
+            self._tell(stored, await self._payments.perform(effect.payment_hash, resumed=resumed))
             return
         try:
-            if self._node.ledger.payment(Direction.IN, effect.payment_hash) is not None:
-                await self._pay_own(stored, effect)
-                return
-            paid = await self._wallet.pay(effect.bolt11, max_fee=effect.max_fee, key=effect.payment_hash)
+            await self._pay_own(stored, effect)
         except (PaymentFailed, InsufficientFunds) as error:
             self._tell(stored, PayFailed(Trouble(error.code, error.message)))
         except PylonError as error:
-            # Whatever else a wallet says, or breaks with, in the middle: it is not a no.
             self._tell(stored, PayUnknown(Trouble(error.code, error.message)))
-        else:
-            self._tell(stored, Paid(paid.preimage, paid.fee))
 
     async def _pay_own(self, stored: StoredEffect, effect: Pay) -> None:
         balance = await self._wallet.balance()
@@ -238,42 +236,8 @@ class Performer:
             raise PaymentFailed("the invoice is one of this wallet's own, and not the open one of this job")
         await self._close_invoice(effect.payment_hash)
 
-    async def _found(self, stored: StoredEffect, payment_hash: bytes) -> bool:
-        """After a restart: has the wallet heard of this payment? Then its word counts, and nothing is paid again."""
-        try:
-            state = await self._wallet.lookup(payment_hash, Direction.OUT)
-        except PylonError as error:
-            self._tell(stored, PayUnknown(Trouble(error.code, error.message)))
-            return True
-        match state.status:
-            case PaymentStatus.SETTLED:
-                self._tell(stored, Paid(state.preimage or b"", state.fee))
-            case PaymentStatus.FAILED | PaymentStatus.EXPIRED:
-                self._tell(stored, PayFailed(Trouble("payment_failed", "the payment failed")))
-            case PaymentStatus.UNKNOWN:
-                return False
-            case _:
-                self._tell(stored, PayUnknown(Trouble("payment_unknown", "the payment is on its way")))
-        return True
-
     async def _look_up(self, stored: StoredEffect, payment_hash: bytes) -> None:
-        tries = 0
-        while True:
-            try:
-                state = await self._wallet.lookup(payment_hash, Direction.OUT)
-            except PylonError as error:
-                log.warning("job %s: the payment cannot be looked up yet: %s", stored.job, error.message)
-            else:
-                if state.status is PaymentStatus.SETTLED:
-                    self._tell(stored, Paid(state.preimage or b"", state.fee))
-                    return
-                # A wallet that has never heard of it may be about to: it is asked some more times before that counts as no.
-                never_heard = state.status is PaymentStatus.UNKNOWN and tries >= len(LOOK_SECONDS)
-                if never_heard or state.status in (PaymentStatus.FAILED, PaymentStatus.EXPIRED):
-                    self._tell(stored, PayFailed(Trouble("payment_failed", "the payment failed")))
-                    return
-            await asyncio.sleep(LOOK_SECONDS[min(tries, len(LOOK_SECONDS) - 1)])
-            tries += 1
+        self._tell(stored, await self._payments.resolve(payment_hash))
 
     async def _cancel_invoice(self, stored: StoredEffect, payment_hash: bytes) -> None:
         await self._close_invoice(payment_hash)

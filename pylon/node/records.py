@@ -71,7 +71,8 @@ class Records:
 
     def read_effect(self, body: bytes) -> AnyEffect:
         """An effect."""
-        return _decode_effect(body)
+        effect: AnyEffect = _decode_effect(body)
+        return effect
 
     def event(self, event: VerifiedEvent) -> bytes:
         """An event as it is kept."""

@@ -22,6 +22,7 @@ from pylon.errors import NoBackend, UsageError
 from pylon.market.job import ProviderState, Role
 from pylon.market.terms import Terms
 from pylon.node import earning, localrelay
+from pylon.node.allowance import limits_of
 from pylon.node.announce import Announcer
 from pylon.node.calls import Calls
 from pylon.node.documents import Document
@@ -31,8 +32,8 @@ from pylon.node.ledger import Ledger
 from pylon.node.localrelay import LocalRelay
 from pylon.node.node import Node
 from pylon.node.offers import Offers
+from pylon.node.payments import Payments
 from pylon.node.perform import ANSWERS, Performer
-from pylon.node.spending import Spending
 from pylon.nostr.keys import Identity
 from pylon.relay.pool import Pool
 from pylon.units import Msat
@@ -51,7 +52,7 @@ class Service:
 
     node: Node
     wallet: Wallet
-    spending: Spending
+    payments: Payments
     config: Config
     offers: Offers
 
@@ -88,7 +89,7 @@ class Service:
 
     async def _open(self, stack: AsyncExitStack) -> None:
         config, keys = self.config, self._identity
-        ledger = Ledger(self.home.ledger)
+        ledger = Ledger(self.home.ledger, secret=keys.wallet_secret())
         stack.callback(ledger.close)
         self.wallet = open_wallet(
             config.wallet.backend, home=self.home.path, state=state_dir(), secret=keys.wallet_secret(),
@@ -113,8 +114,10 @@ class Service:
             whole_sats=not self.wallet.capabilities.msat,
         )
         self.node = Node(config, keys, ledger, terms)
-        self.spending = Spending(ledger, self.wallet, CURRENCY[config.network], Msat(config.wallet.max_fee_msats))
-        stack.push_async_callback(self.spending.aclose)
+        self.payments = Payments(
+            ledger, self.wallet, CURRENCY[config.network], Msat(config.wallet.max_fee_msats), limits_of(config.wallet.limits)
+        )
+        stack.push_async_callback(self.payments.aclose)
         self._intake = Intake(self.node, self._backends, self.offers)
         self._pool = Pool(
             config.relays, self.node.accounts,
@@ -122,14 +125,14 @@ class Service:
             clock=time.time, rng=random.Random(), recheck=config.recheck_signatures,
         )
         self._generator = Generator(backends, slots, config.provider.default_model) if self.provides else None
-        performer = Performer(self.node, self._pool, self.wallet, self._generator)
+        performer = Performer(self.node, self._pool, self.wallet, self.payments, self._generator)
         self._performer = performer
         stack.push_async_callback(self._close_pool)
         stack.push_async_callback(self._intake.aclose)
         stack.push_async_callback(performer.aclose)
         self.node.performer = performer
         self._run(stack, earning.follow(self.node, self.wallet), "the wallet's news")
-        self.spending.resume()
+        self.payments.resume()
         if self.provides or self.node.open_jobs(Role.BUYER) or self.node.open_jobs(Role.PROVIDER):
             await self.relays()
         self.node.resume(provides=self.provides)

@@ -11,7 +11,7 @@ from pylon.control.server import Args, Call, Update
 from pylon.errors import PaymentError, UsageError
 from pylon.node import documents
 from pylon.node.arguments import BackupArgs, CloseArgs, PayArgs, SatsArgs, SendArgs
-from pylon.node.spending import Spending
+from pylon.node.payments import Payments
 from pylon.units import MAX_MSAT, Msat, msat_of_sats
 from pylon.wallets.base import NodeWallet, Wallet
 
@@ -22,7 +22,7 @@ class WalletHost(Protocol):
     """What these calls need of the running service."""
 
     wallet: Wallet
-    spending: Spending
+    payments: Payments
 
 
 class WalletCalls:
@@ -71,14 +71,14 @@ class WalletCalls:
 
     async def _invoice(self, args: Args, update: Update) -> object:
         asked = read(args, SatsArgs)
-        made = await self._host.spending.invoice(_sats(asked.sats), asked.memo, INVOICE_SECONDS)
+        made = await self._host.payments.invoice(_sats(asked.sats), asked.memo, INVOICE_SECONDS)
         return {
             "bolt11": made.bolt11, "payment_hash": made.payment_hash.hex(), "amount_msat": made.amount, "expires_at": made.expires_at,
             "simulated": self._host.wallet.capabilities.simulated,
         }
 
     async def _pay(self, args: Args, update: Update) -> object:
-        payable, paid = await self._host.spending.pay(read(args, PayArgs).invoice)
+        payable, paid = await self._host.payments.pay(read(args, PayArgs).invoice)
         return {
             "status": "settled", "payment_hash": payable.payment_hash.hex(), "preimage": paid.preimage.hex(), "amount_msat": payable.amount,
             "fee_msat": paid.fee,

@@ -11,7 +11,7 @@ import click
 import msgspec
 import pytest
 
-from pylon import config, errors
+from pylon import errors
 from pylon.cli.main import pylon as main
 from pylon.config import Config
 from pylon.market.kinds import KINDS
@@ -19,6 +19,7 @@ from pylon.nexus.http import SUPPORTED_NIPS
 from pylon.nostr import kinds, nip42, nip90
 from pylon.nostr.event import VerifiedEvent, check
 from pylon.nostr.nip89 import read_announcement, read_heartbeat
+from pylon.template import TEMPLATE
 from tests.law.source import ROOT
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -172,9 +173,9 @@ def test_settings_in_the_readme_are_those_that_exist() -> None:
 
 def test_the_template_names_only_settings_that_exist() -> None:
     """The config.toml that `init` writes can be read, also with every commented setting switched on, and means the defaults."""
-    assert msgspec.toml.decode(config.TEMPLATE, type=Config) == Config()
-    switched_on = re.sub(r"^# ([a-z_0-9]+ = )", r"\1", config.TEMPLATE, flags=re.MULTILINE)
-    assert switched_on != config.TEMPLATE
+    assert msgspec.toml.decode(TEMPLATE, type=Config) == Config()
+    switched_on = re.sub(r"^# ([a-z_0-9]+ = )", r"\1", TEMPLATE, flags=re.MULTILINE)
+    assert switched_on != TEMPLATE
     assert msgspec.toml.decode(switched_on, type=Config).wallet.max_fee_msats == Config().wallet.max_fee_msats
 
 

@@ -178,7 +178,7 @@ def test_delivery_sends_the_preimage_sealed() -> None:
     (receipt,) = sell(sold(S.ANSWERED), Delivered()).effects
     assert isinstance(receipt, Publish)
     assert tags(receipt, "status") == [("status", "success")]
-    assert (receipt.draft.content, receipt.seal_to) == (preimage(1).hex(), CUSTOMER.pubkey_hex)
+    assert (receipt.draft.content, receipt.reveal, receipt.seal_to) == ("", True, CUSTOMER.pubkey_hex), "no preimage stands in an effect"
     assert tags(receipt, "encrypted") == [("encrypted",)]
 
 

@@ -71,7 +71,7 @@ def node(folder: Path, *, capacity: int = 4, identity: Identity | None = None) -
     terms = Terms(
         pubkey=who.account(0).pubkey_hex, floor=Msat(1000), per_1k=Msat(0), require_payment=True, capacity=capacity, whole_sats=False
     )
-    return Node(Config(), who, Ledger(folder / "ledger.sqlite3"), terms)
+    return Node(Config(), who, Ledger(folder / "ledger.sqlite3", secret=who.wallet_secret()), terms)
 
 
 @asynccontextmanager

@@ -8,8 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from pylon.market.job import BuyerState, ProviderState, Refusal
+from pylon.market.payment import Status
 from pylon.node import documents
-from pylon.node.journal import Payment, Status
+from pylon.node.journal import Payment
 from pylon.units import Msat
 from pylon.wallets.base import Balance, Direction
 from pylon.wallets.sim import CAPABILITIES

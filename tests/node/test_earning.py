@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from pylon.market.job import ProviderJob, ProviderState, Role
+from pylon.market.payment import Status
 from pylon.node import earning
-from pylon.node.journal import Payment, Status
+from pylon.node.journal import Payment
 from pylon.node.node import Node
 from pylon.units import Msat
 from pylon.wallets.base import Direction, PaymentStatus, WalletEvent
@@ -65,7 +66,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
     with node.ledger.transaction(full=True):
         node.ledger.put(job)
         node.ledger.intend(Payment(
-            direction=Direction.IN, payment_hash=made.payment_hash, bolt11=made.bolt11, amount=PRICE, status=Status.PENDING, at=now(),
+            direction=Direction.IN, payment_hash=made.payment_hash, bolt11=made.bolt11, amount=PRICE, status=Status.OPEN, at=now(),
             job=job.id,
         ))
     yield Place(node, wallet, customer, job.id, made.bolt11, made.payment_hash)
@@ -82,7 +83,7 @@ async def test_what_was_paid_while_the_node_was_down_is_earned(place: Place) -> 
     assert job is not None
     assert job.received == PRICE
     assert place.node.ledger.earnings() == (PRICE, 1)
-    mark = place.node.ledger.mark("wallet.sim")
+    mark = place.node.ledger.mark("wallet.sim.regtest")
     assert mark is not None
     assert await place.wallet._news(mark) == [], "the same news would be told at every start"
 

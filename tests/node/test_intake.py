@@ -12,10 +12,11 @@ import pytest
 from pylon.market.effects import MakeInvoice, Resend
 from pylon.market.job import BuyerState, ProviderState, Role
 from pylon.market.kinds import KINDS, JobKind, prompt_text, read_sampling
+from pylon.market.payment import Status
 from pylon.market.signals import Invoiced
 from pylon.node import intake
 from pylon.node.intake import JOBS, Intake
-from pylon.node.journal import Payment, Status
+from pylon.node.journal import Payment
 from pylon.node.node import Node
 from pylon.node.offers import Offers
 from pylon.nostr.event import Draft, VerifiedEvent, check, sign

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from pylon.node.journal import Payment, Status
+from pylon.market.payment import Status
+from pylon.node.journal import Payment
 from pylon.node.ledger import Ledger
 from pylon.units import MAX_MSAT, Msat
 from pylon.wallets.base import Direction
-from tests.market.scene import NOW, invoice, payment_hash, preimage
+from tests.market.scene import NOW, TROUBLE, invoice, payment_hash, preimage
 
 IN, OUT = Direction.IN, Direction.OUT
 
@@ -20,7 +21,7 @@ IN, OUT = Direction.IN, Direction.OUT
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     """An empty ledger."""
-    ledger = Ledger(tmp_path / "ledger.sqlite3")
+    ledger = Ledger(tmp_path / "ledger.sqlite3", secret=b"\x05" * 32)
     yield ledger
     ledger.close()
 
@@ -28,8 +29,8 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 def line(n: int = 1, direction: Direction = OUT, amount: int = 1000, job: str = "a" * 64) -> Payment:
     """An intent for invoice number `n`."""
     return Payment(
-        direction=direction, payment_hash=payment_hash(n), bolt11=invoice(n), amount=Msat(amount), status=Status.PENDING, at=NOW + n,
-        memo="nul \x00 🙂 \u202e", job=job,
+        direction=direction, payment_hash=payment_hash(n), bolt11=invoice(n), amount=Msat(amount),
+        status=Status.INTENT if direction is OUT else Status.OPEN, at=NOW + n, memo="nul \x00 🙂 \u202e", job=job,
     )
 
 
@@ -58,7 +59,7 @@ def test_nothing_is_paid_twice(ledger: Ledger) -> None:
 def test_a_failed_payment_may_be_tried_again(ledger: Ledger) -> None:
     """Nothing left the wallet: the same hash may be paid for this or another job, and the line is the new one."""
     ledger.intend(line())
-    ledger.fail(payment_hash(1))
+    ledger.fail(payment_hash(1), TROUBLE, now=NOW)
     assert not ledger.spent(payment_hash(1))
     second = replace(line(), job="b" * 64, at=NOW + 50, amount=Msat(1001))
     ledger.intend(second)
@@ -84,9 +85,9 @@ def test_a_payment_ends_once(ledger: Ledger) -> None:
     ledger.intend(line())
     ledger.settle(OUT, payment_hash(1), now=NOW + 5, fee=Msat(3), preimage=preimage(1))
     ledger.settle(OUT, payment_hash(1), now=NOW + 9, fee=Msat(4), preimage=preimage(2))
-    ledger.fail(payment_hash(1))
+    ledger.fail(payment_hash(1), TROUBLE, now=NOW)
     assert ledger.payment(OUT, payment_hash(1)) == replace(
-        line(), status=Status.SETTLED, settled_at=NOW + 5, fee=Msat(3), preimage=preimage(1)
+        line(), status=Status.SETTLED, settled_at=NOW + 5, fee=Msat(3), preimage=preimage(1), sealed=True
     )
     assert ledger.pending() == []
 
@@ -94,7 +95,7 @@ def test_a_payment_ends_once(ledger: Ledger) -> None:
 def test_a_payment_that_failed_and_lands_after_all_is_settled(ledger: Ledger) -> None:
     """P14, P15: the last word of the wallet is that the money has moved."""
     ledger.intend(line())
-    ledger.fail(payment_hash(1))
+    ledger.fail(payment_hash(1), TROUBLE, now=NOW)
     ledger.settle(OUT, payment_hash(1), now=NOW)
     assert ledger.spent(payment_hash(1))
 
@@ -139,7 +140,7 @@ def test_the_history_is_of_payments(ledger: Ledger) -> None:
     for n in range(3, 30):
         ledger.intend(line(n, IN))
     ledger.settle(IN, payment_hash(1), now=NOW + 100)
-    assert [(payment.direction, payment.status) for payment in ledger.history(2)] == [(IN, Status.SETTLED), (OUT, Status.PENDING)]
+    assert [(payment.direction, payment.status) for payment in ledger.history(2)] == [(IN, Status.SETTLED), (OUT, Status.INTENT)]
     assert len(ledger.history(100)) == 2
 
 
@@ -147,6 +148,6 @@ def test_the_history_is_newest_first(ledger: Ledger) -> None:
     """Both directions, every status, as many as asked for."""
     for n in range(1, 6):
         ledger.intend(line(n, IN if n % 2 else OUT))
-    ledger.fail(payment_hash(2))
+    ledger.fail(payment_hash(2), TROUBLE, now=NOW)
     assert [payment.at - NOW for payment in ledger.payments(3)] == [5, 4, 3]
     assert [payment.status for payment in ledger.payments(9)][3] is Status.FAILED

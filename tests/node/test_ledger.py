@@ -26,7 +26,8 @@ from pylon.market.effects import (
     Wake,
 )
 from pylon.market.job import BUYER_ENDED, PROVIDER_ENDED, BuyerState, Job, ProviderState, Refusal, Role, Trouble
-from pylon.node.journal import Payment, Status
+from pylon.market.payment import Status
+from pylon.node.journal import Payment
 from pylon.node.ledger import KEEP_DELETED, MOST_DELETED, Ledger, StoredEffect, role_of
 from pylon.nostr.event import Draft, check, sign
 from pylon.units import MAX_MSAT, Msat
@@ -35,6 +36,7 @@ from tests.market.scene import NOW, PROVIDER, REQUEST, A, B, bought, invoice, pa
 
 ROOT = Path(__file__).parents[2]
 STRANGE = "nul \x00 🙂 שלום \u202e e\u0301 \ufffd \ufeff \U0010ffff"
+SECRET = b"\x05" * 32
 PAY = Pay(invoice(), payment_hash(1), Msat(1000), Msat(10))
 
 
@@ -47,7 +49,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def ledger(path: Path) -> Iterator[Ledger]:
     """An empty ledger."""
-    ledger = Ledger(path)
+    ledger = Ledger(path, secret=SECRET)
     yield ledger
     ledger.close()
 
@@ -88,7 +90,7 @@ def test_events_that_were_kept_by_their_fields(ledger: Ledger, path: Path) -> No
                 database.execute(f"UPDATE {table} SET {column}=? WHERE rowid=?", (old, row))
         database.commit()
     assert changed == 4, "both jobs, the effect that sends an event, the event that it has signed"
-    reopened = Ledger(path)
+    reopened = Ledger(path, secret=SECRET)
     assert reopened.jobs(10) == jobs
     assert reopened.unfinished() == expected
     assert expected[-1].event == signed
@@ -101,7 +103,7 @@ def test_an_event_takes_no_more_than_it_says(ledger: Ledger, path: Path) -> None
     put(ledger, replace(sold(ProviderState.RUNNING), request=filled))
     ledger.close()
     assert path.stat().st_size < 500_000
-    reopened = Ledger(path)
+    reopened = Ledger(path, secret=SECRET)
     assert reopened.provider_job(REQUEST.id) == sold(ProviderState.RUNNING)
     reopened.close()
 
@@ -114,8 +116,8 @@ def test_a_step_is_stored_as_a_whole(ledger: Ledger) -> None:
     assert [effect.effect for effect in stored] == [PAY, Wake(NOW + 9)]
     assert ledger.buyer_job(REQUEST.id) == bought(BuyerState.PAYING)
     assert ledger.payment(Direction.OUT, payment_hash(1)) == Payment(
-        direction=Direction.OUT, payment_hash=payment_hash(1), bolt11=invoice(), amount=Msat(1000), status=Status.PENDING, at=NOW,
-        memo=f"pylon:{REQUEST.id}", job=REQUEST.id,
+        direction=Direction.OUT, payment_hash=payment_hash(1), bolt11=invoice(), amount=Msat(1000), status=Status.INTENT, at=NOW,
+        max_fee=PAY.max_fee, memo=f"pylon:{REQUEST.id}", job=REQUEST.id, peer=A,
     )
 
 
@@ -172,13 +174,13 @@ EFFECTS: list[AnyEffect] = [
 
 def test_a_start_reads_what_is_unfinished(path: Path) -> None:
     """After the file is opened anew every kind of effect comes back as it was, in order, with what it had signed."""
-    first = Ledger(path)
+    first = Ledger(path, secret=SECRET)
     stored = put(first, bought(BuyerState.PAYING), *EFFECTS)
     signed = sign(Draft(7000, NOW, STRANGE), PROVIDER)
     first.sign(stored[0].n, signed)
     first.finish(stored[2].n)
     first.close()
-    again = Ledger(path)
+    again = Ledger(path, secret=SECRET)
     assert again.unfinished() == [StoredEffect(stored[0].n, Role.BUYER, REQUEST.id, EFFECTS[0], signed), stored[1], *stored[3:]]
     again.close()
 
@@ -309,4 +311,4 @@ def test_a_cursor_is_kept(path: Path, ledger: Ledger) -> None:
     for value in (0, 7, 2**62):
         ledger.set_mark("wallet.sim", value)
     ledger.close()
-    assert Ledger(path).mark("wallet.sim") == 2**62
+    assert Ledger(path, secret=SECRET).mark("wallet.sim") == 2**62

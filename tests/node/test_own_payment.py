@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from pylon.market.effects import Generate, Pay
 from pylon.market.job import BuyerJob, BuyerState, ProviderJob, ProviderState, Role
-from pylon.node.journal import Payment, Status
+from pylon.market.payment import Status
+from pylon.node.journal import Payment
 from pylon.node.node import Node
 from pylon.units import Msat
 from pylon.wallets.base import Direction
@@ -48,7 +49,7 @@ def stand(here: Node, spoil: Callable[[Scene], object]) -> tuple[int, str]:
         payment_hash=payment_hash(1), invoice_expires=now() + 600, created_at=time.time(),
     )
     line = Payment(
-        direction=Direction.IN, payment_hash=payment_hash(1), bolt11=TEXT, amount=Msat(1000), status=Status.PENDING, at=now(),
+        direction=Direction.IN, payment_hash=payment_hash(1), bolt11=TEXT, amount=Msat(1000), status=Status.OPEN, at=now(),
         job=request.id,
     )
     bought = buyer_job(here, request.id)

@@ -13,8 +13,10 @@ import pytest
 from pylon.errors import InsufficientFunds, PaymentUnknown, PylonError
 from pylon.market.effects import LookUp, Publish
 from pylon.market.job import BuyerState, ProviderJob, ProviderState, Role
-from pylon.node.journal import Payment, Status
+from pylon.market.payment import Status
+from pylon.node.journal import Payment
 from pylon.node.node import Node
+from pylon.node.payments import Payments
 from pylon.node.perform import Performer
 from pylon.nostr.event import Draft
 from pylon.units import Msat
@@ -54,10 +56,12 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
     payee = SimWallet.open(tmp_path, secrets.token_bytes(32), "regtest")
     await wallet.fund(Msat(100_000))
     async with stage.no_relays(node) as pool:
-        performer = Performer(node, pool, wallet, None)
+        payments = Payments(node.ledger, wallet, "bcrt", Msat(10))
+        performer = Performer(node, pool, wallet, payments, None)
         node.performer = performer
         yield Place(node, performer, wallet, payee)
         await performer.aclose()
+        await payments.aclose()
     for one in (wallet, payee):
         await one.aclose()
     node.ledger.close()
@@ -136,7 +140,7 @@ async def test_an_invoice_of_our_own_never_reaches_the_wallet(place: Place) -> N
     made = await place.wallet.invoice(PRICE, "ours", 600)
     with place.node.ledger.transaction(full=True):
         place.node.ledger.intend(Payment(
-            direction=Direction.IN, payment_hash=made.payment_hash, bolt11=made.bolt11, amount=PRICE, status=Status.PENDING, at=now(),
+            direction=Direction.IN, payment_hash=made.payment_hash, bolt11=made.bolt11, amount=PRICE, status=Status.OPEN, at=now(),
         ))
     stored = paying(place.node, made.bolt11, made.payment_hash)
     place.performer.perform(stored)

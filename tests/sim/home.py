@@ -28,6 +28,8 @@ from pylon.market.effects import (
     Wake,
 )
 from pylon.market.job import ProviderJob, ProviderState, Role, Trouble
+from pylon.market.limits import Limits
+from pylon.market.payment import Status
 from pylon.market.signals import (
     Accepted,
     Cancelled,
@@ -48,6 +50,7 @@ from pylon.market.signals import (
 )
 from pylon.market.terms import NotForUs, Terms
 from pylon.node import earning
+from pylon.node.allowance import Allowance
 from pylon.node.database import MEMORY
 from pylon.node.intake import Intake
 from pylon.node.ledger import Ledger, StoredEffect
@@ -71,7 +74,8 @@ class Home:
     """One home. `prices` is None for one that only buys."""
 
     def __init__(
-        self, name: str, clock: Clock, bank: Bank, relays: list[Relay], identity: Identity, prices: Terms | None, path: Path = MEMORY
+        self, name: str, clock: Clock, bank: Bank, relays: list[Relay], identity: Identity, prices: Terms | None, path: Path = MEMORY,
+        limits: Limits | None = None,
     ) -> None:
         self.name = name
         self.clock = clock
@@ -79,13 +83,14 @@ class Home:
         self.relays = relays
         self.identity = identity
         self.prices = prices
+        self.limits = limits or Limits()
         self.path = path
         self.up = False
         self.faults = True
         self._life = 0
         self._running: set[str] = set()
         self._seen: set[str] = set()
-        self.ledger = Ledger(path)
+        self.ledger = Ledger(path, secret=identity.wallet_secret())
         bank.balances.setdefault(name, 0)
         bank.listeners[name] = self._news
         self.start()
@@ -99,6 +104,7 @@ class Home:
         self.node = Node(Config(), self.identity, self.ledger, self.prices or nobody)
         self.intake = Intake(self.node, None, Offers())
         self.node.performer = self
+        self.allowance = Allowance(self.ledger, self.limits)
         self.node.resume(provides=True)
         for relay in self.relays:
             relay.subscribe(self.hear, self._wants)
@@ -114,7 +120,7 @@ class Home:
             self._seen.clear()
             if self.path != MEMORY:
                 self.ledger.close()
-                self.ledger = Ledger(self.path)
+                self.ledger = Ledger(self.path, secret=self.identity.wallet_secret())
 
     def revive(self) -> None:
         """Start again, where it was killed."""
@@ -236,6 +242,8 @@ class Home:
             then = effect.then
             if event is None:
                 keys, draft = self.node.accounts[effect.account], effect.draft
+                if effect.reveal and (sold := self.node.job(stored.role, stored.job)):
+                    draft = replace(draft, content=sold.preimage.hex())
                 if effect.seal_to:
                     draft = replace(draft, content=keys.encrypt(bytes.fromhex(effect.seal_to), draft.content))
                 event = sign(draft, keys)
@@ -265,18 +273,36 @@ class Home:
         self.soon(lambda: self._tell(stored, Invoiced(made.bolt11, made.payment_hash, made.amount, made.expires_at)))
 
     def _pay(self, stored: StoredEffect, effect: Pay, resumed: bool) -> None:
+        """As `Payments.perform` does, in steps: the home may die between the intent, the mark `sent`, the wallet, and the outcome."""
+        line = self.ledger.payment(Direction.OUT, effect.payment_hash)
+        assert line is not None, "a payment without an intent"
+        if self.ledger.payment(Direction.IN, effect.payment_hash) is not None:
+            if self.node.settle_own(stored.n, stored.job):
+                self.bank.cancel(effect.payment_hash)
+            else:
+                self._tell(stored, PayFailed(Trouble("payment_failed", "not the open invoice of this job")))
+            return
+        if line.status is not Status.INTENT:
+            self._tell(stored, PayUnknown(Trouble("payment_unknown", "it was under way when the home died")))
+            return
         if resumed:
             state = self.bank.lookup(self.name, effect.payment_hash, Direction.OUT)
             if state.status is not PaymentStatus.UNKNOWN:
                 self._looked(stored, effect.payment_hash, state)
                 return
+        if (error := self.allowance.refusal(line, self.clock.now)) is not None:
+            self._tell(stored, PayFailed(Trouble(error.code, error.message)))
+            return
+        with self.ledger.transaction():
+            self.ledger.send(effect.payment_hash, now=self.clock.now)
+        if self.faults and self.clock.happens(0.2):
+            self.soon(lambda: self._ask(stored, effect), mean=5)
+        else:
+            self._ask(stored, effect)
+
+    def _ask(self, stored: StoredEffect, effect: Pay) -> None:
         signal: Signal
         try:
-            if self.ledger.payment(Direction.IN, effect.payment_hash) is not None:
-                if not self.node.settle_own(stored.n, stored.job):
-                    raise PaymentFailed("not the open invoice of this job")
-                self.bank.cancel(effect.payment_hash)
-                return
             paid = self.bank.pay(self.name, effect.payment_hash)
             signal = Paid(paid.preimage, paid.fee)
         except PaymentUnknown as error:

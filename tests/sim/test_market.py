@@ -17,8 +17,8 @@ import pytest
 from pylon.market import spend
 from pylon.market.choice import asked
 from pylon.market.job import BuyerJob, BuyerState, ProviderJob, ProviderState
+from pylon.market.payment import Status
 from pylon.node import earning, intake, node
-from pylon.node.journal import Status
 from pylon.nostr.nip90 import FEEDBACK
 from pylon.wallets.base import Direction
 from tests.sim.clock import Clock
@@ -73,6 +73,7 @@ def check_bank(world: World) -> None:
         taken = {line.payment_hash: line.amount for line in settled if line.direction is Direction.IN}
         assert taken == {entry.payment_hash: entry.amount for entry in world.bank.settled() if entry.payee == home.name}
         assert not home.ledger.pending(), "a payment is left open"
+        assert not home.limits.total or sum(paid.values()) <= home.limits.total, "more was spent than the limit"
 
 
 def check_purchases(world: World, home: Home) -> None:
