@@ -16,7 +16,7 @@ from pylon.config import Config, Home
 from pylon.control.server import Args, Call, ControlServer, Update
 from pylon.errors import InsufficientFunds, PylonError
 from pylon.node.ledger import Ledger
-from pylon.node.spending import Spending
+from pylon.node.payments import Payments
 from pylon.node.wallet_calls import WalletCalls
 from pylon.nostr.keys import Identity
 from pylon.units import Msat
@@ -91,7 +91,7 @@ class Host:
 
     def __init__(self, wallet: SimWallet, ledger: Ledger) -> None:
         self.wallet: Wallet = wallet
-        self.spending = Spending(ledger, wallet, "bcrt", Msat(5000))
+        self.payments = Payments(ledger, wallet, "bcrt", Msat(5000))
 
 
 @contextmanager

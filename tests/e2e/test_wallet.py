@@ -60,7 +60,7 @@ def test_killed_while_it_pays(world: World) -> None:
     invoice = str(world.ask("bob", "wallet", "invoice", "7")["bolt11"])
     with world.bank_held():
         paying = world.start("alice", "wallet", "pay", invoice)
-        world.until(lambda: [row["status"] for row in world.payments("alice")] == ["pending"], "the intent")
+        world.until(lambda: [row["status"] for row in world.payments("alice")] == ["sent"], "the mark before the wallet is asked")
         world.kill_node("alice")
         lost = paying.done()
     assert lost.status == 1
