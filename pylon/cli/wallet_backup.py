@@ -12,7 +12,8 @@ from pylon.cli.identity import open_identity
 from pylon.cli.node import ask_once, read_ledger
 from pylon.config import NETWORKS, Config, Home
 from pylon.errors import UsageError
-from pylon.node.journal import Payment, Status
+from pylon.market.payment import Status
+from pylon.node.journal import Payment
 from pylon.node.lock import HomeLock
 from pylon.units import count_of
 from pylon.wallets import backups

@@ -13,7 +13,8 @@ from click.testing import CliRunner, Result
 from pylon.cli.main import pylon
 from pylon.config import Home
 from pylon.errors import PaymentError
-from pylon.node.journal import Payment, Status
+from pylon.market.payment import Status
+from pylon.node.journal import Payment
 from pylon.node.ledger import Ledger
 from pylon.node.lock import HomeLock, is_running
 from pylon.units import Msat
@@ -97,7 +98,7 @@ def test_a_stale_backup(safe: Safe) -> None:
     assert safe.run(str(safe.file)).exit_code == 0
     safe.keeper.restored.clear()
     (safe.place / "restored").unlink()
-    safe.paid(MADE_AT + 6, Status.PENDING)
+    safe.paid(MADE_AT + 6, Status.SENT)
     safe.paid(MADE_AT + 7)
     status, message = safe.refused()
     assert (status, "is stale: 2 payments came after it" in message) == (2, True)
