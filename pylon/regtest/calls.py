@@ -19,6 +19,7 @@ from pylon.regtest.hub import Hub
 from pylon.regtest.miner import Miner
 from pylon.regtest.opening import Opener
 from pylon.regtest.paying import Payer
+from pylon.regtest.resolve import Resolver
 from pylon.units import MAX_MSAT
 
 NODE_ID = re.compile("0[23][0-9a-f]{64}")
@@ -52,6 +53,12 @@ class MineArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     force: bool = False
 
 
+class ResolveArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The ids of channels that the caller knows to be closed."""
+
+    channels: list[str] = []
+
+
 class ReorgArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many of the last blocks go, and how many come in their place."""
 
@@ -68,6 +75,7 @@ class Host(Protocol):
     miner: Miner
     opener: Opener
     payer: Payer
+    resolver: Resolver
 
     def network(self) -> Document: ...
     async def status(self) -> Document: ...
@@ -91,6 +99,7 @@ class Calls:
             "pay": self._pay,
             "faucet": self._faucet,
             "mine": self._mine,
+            "resolve": self._resolve,
             "reorg": self._reorg,
             "stop": self._stop,
         }
@@ -130,6 +139,10 @@ class Calls:
         asked = read(args, MineArgs)
         await self._host.miner.mine(asked.blocks, force=asked.force)
         return self._top()
+
+    async def _resolve(self, args: Args, _: Update) -> Document:
+        channels = read(args, ResolveArgs).channels
+        return {"waiting": await self._host.resolver.resolve(channels), **self._top()}
 
     async def _reorg(self, args: Args, _: Update) -> Document:
         asked = read(args, ReorgArgs)

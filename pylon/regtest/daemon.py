@@ -27,6 +27,7 @@ from pylon.regtest.miner import Miner
 from pylon.regtest.opening import Opener
 from pylon.regtest.paying import Payer
 from pylon.regtest.purse import LOW_SAT, Purse
+from pylon.regtest.resolve import Resolver
 
 log = logging.getLogger("pylon.regtest")
 
@@ -44,6 +45,7 @@ class Daemon:
     purse: Purse
     opener: Opener
     payer: Payer
+    resolver: Resolver
     electrum: str
 
     def __init__(self, place: Place) -> None:
@@ -83,6 +85,7 @@ class Daemon:
         await self._start_hub()
         self.opener = Opener(chain, hub, self.purse)
         self.payer = Payer(hub)
+        self.resolver = Resolver(chain, server, hub, self.miner)
         self._run(stack)
         control = ControlServer(self.place.control, Calls(self).table(), name="the private network", log_file=str(self.place.log))
         await control.start()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import Any, Final
 
 import orjson
@@ -39,6 +40,9 @@ MAX_UNREAD: Final = 8 << 20
 MAX_BATCH: Final = 1_000
 MAX_SUBSCRIPTIONS: Final = 50_000
 MAX_SESSIONS: Final = 200
+LATELY_SECONDS: Final = 15.0
+"""A node that follows the chain by asking does so within this time; who has subscribed and does not ask is not waited for."""
+LOOK_SECONDS: Final = 0.02
 SLOW_SECONDS: Final = 30.0
 """How long a reader may take for an answer."""
 
@@ -50,6 +54,9 @@ class Session:
         self._answers = answers
         self._writer = writer
         self._headers = False
+        self.seen = 0
+        """The height that it was last told when it asked."""
+        self.asked = 0.0
         self._told: dict[bytes, str | None] = {}
         self._methods = {
             **answers.methods,
@@ -122,7 +129,9 @@ class Session:
 
     def _subscribe_headers(self) -> dict[str, object]:
         self._headers = True
-        return self._answers.tip()
+        tip = self._answers.tip()
+        self.seen, self.asked = int(str(tip["height"])), time.monotonic()
+        return tip
 
     def _subscribe(self, place: object) -> str | None:
         where = digest(place, "scripthash")
@@ -173,6 +182,7 @@ class ElectrumServer:
     """The server over a chain. `start`, then `aclose`."""
 
     def __init__(self, chain: Chain) -> None:
+        self._chain = chain
         self._answers = Answers(chain)
         self._sessions: dict[asyncio.Task[None], Session] = {}
         self._server: asyncio.Server | None = None
@@ -192,6 +202,16 @@ class ElectrumServer:
             session.hang_up()
         if self._sessions:
             await asyncio.wait(self._sessions)
+
+    async def followed(self, seconds: float) -> bool:
+        """Until all who asked for the tip lately have asked again since the last block, or so many seconds have gone."""
+        deadline = time.monotonic() + seconds
+        while (now := time.monotonic()) < deadline:
+            asking = [session for session in self._sessions.values() if now - session.asked < LATELY_SECONDS]
+            if all(session.seen >= self._chain.height for session in asking):
+                return True
+            await asyncio.sleep(LOOK_SECONDS)
+        return False
 
     def _changed(self, change: Change) -> None:
         statuses: dict[bytes, str | None] = {}

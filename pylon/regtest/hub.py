@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,7 @@ class Hub:
         self._syncing: asyncio.Task[None] | None = None
         self._behind = False
         self._started = False
+        self._forwarded = -math.inf
 
     async def start(self) -> None:
         """Raises LightningError where the node cannot start."""
@@ -95,6 +97,7 @@ class Hub:
                 self._keep(event.payment_hash, event)
             case "forwarded":
                 log.debug("forwarded a payment for %s msat", event.fee_msat)
+                self._forwarded = time.monotonic()
             case _:
                 log.info("%s %s", event.type, event.detail or "")
         self.pulse()
@@ -108,6 +111,10 @@ class Hub:
     def outcome(self, key: str) -> Event | None:
         """The last word on a payment (by its hash) or on a channel that was being opened (by its user id)."""
         return self._outcomes.get(key)
+
+    def busy(self, seconds: float) -> bool:
+        """Whether a payment has gone through here in the last so many seconds."""
+        return time.monotonic() - self._forwarded < seconds
 
     def pulse(self) -> None:
         """Wake all who wait for something to change."""

@@ -10,7 +10,9 @@ import fcntl
 import os
 import socket
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -50,6 +52,17 @@ class Network(msgspec.Struct, frozen=True):
     electrum: str
     hub: Hub
     protocol: int = PROTOCOL
+
+
+class _Tip(msgspec.Struct, frozen=True):
+    height: int
+
+
+class _Said(msgspec.Struct, frozen=True):
+    """What an Electrum server says of its tip: first as an answer, then as notifications."""
+
+    result: _Tip | None = None
+    params: list[_Tip] = []
 
 
 def place(state: Path) -> Place:
@@ -93,6 +106,28 @@ async def ensure(state: Path) -> Network:
             hint="use that Pylon, or end the network with `pylon regtest stop`",
         )
     return network
+
+
+async def blocks(electrum: str) -> AsyncIterator[int]:
+    """The height of the chain of an Electrum server (tcp://host:port), then every new one as it comes. Ends when the server hangs up.
+
+    A wallet looks at the chain for each: its node would do so within ten seconds only."""
+    parts = urlsplit(electrum)
+    try:
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    except OSError:
+        return
+    try:
+        writer.write(b'{"jsonrpc": "2.0", "id": 0, "method": "blockchain.headers.subscribe", "params": []}\n')
+        while (line := await reader.readline()).endswith(b"\n"):
+            said = msgspec.json.decode(line, type=_Said)
+            for tip in (said.result, *said.params):
+                if tip is not None:
+                    yield tip.height
+    except (OSError, ValueError):  # ValueError: a line without end, or one that is none of ours
+        return
+    finally:
+        writer.close()
 
 
 def start(state: Path) -> bool:

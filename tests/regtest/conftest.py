@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from pylon.regtest.chain import Chain
+from pylon.wallets import network
+from tests.regtest.stopping import end
 
 
 @pytest.fixture
@@ -17,3 +19,12 @@ def chain(tmp_path: Path) -> Iterator[Chain]:
     made.mine(110)
     yield made
     made.close()
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[Path]:
+    """A state folder; the private network in it is ended with the test."""
+    made = tmp_path / "state"
+    network.place(made).create()
+    yield made
+    end(made)

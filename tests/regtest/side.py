@@ -1,17 +1,14 @@
-"""A Lightning node of the tests, on the private network, in this process; and the network's own process, ended with the test."""
+"""A Lightning node of the tests, on the private network, in this process."""
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import hashlib
-import os
-import signal
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
 
-from pylon.control.lock import holder
 from pylon.lightning.node import LightningNode
 from pylon.lightning.values import Channel, Event
 from pylon.wallets import network
@@ -82,16 +79,10 @@ async def call(state: Path, name: str, **args: object) -> Document:
     return msgspec.json.decode(await network.ask(state, name, args), type=Document)
 
 
-def pid_of(state: Path) -> int | None:
-    """The process of the private network."""
-    place = network.place(state)
-    return holder(place.lock, place.pid)
-
-
-def end(state: Path, number: signal.Signals = signal.SIGTERM) -> None:
-    """End the process of the private network, and wait until it has gone."""
-    pid = pid_of(state)
-    if pid is not None:
-        os.kill(pid, number)
-    with network.place(state).lock.open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_SH)
+async def until(ask: Callable[[], Awaitable[Document]], holds: Callable[[Document], bool], seconds: float = 20.0) -> Document:
+    """Ask until the answer is as it should be."""
+    async with asyncio.timeout(seconds):
+        while True:
+            if holds(said := await ask()):
+                return said
+            await asyncio.sleep(0.02)

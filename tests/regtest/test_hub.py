@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,16 +12,7 @@ if not built():
     pytest.skip("this build leaves the Lightning node out", allow_module_level=True)
 
 from pylon.wallets import network
-from tests.regtest.side import Side, call, end
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[Path]:
-    """A state folder; its private network is ended with the test."""
-    made = tmp_path / "state"
-    network.place(made).create()
-    yield made
-    end(made)
+from tests.regtest.side import Side, call
 
 
 async def test_fund_is_exact(state: Path, tmp_path: Path) -> None:
