@@ -86,7 +86,7 @@ def _wallet() -> documents.Document:
 
 
 def _channels() -> documents.Document:
-    return documents.channels_document([Channel("", "", "", NONE, NONE, NONE, NONE, 0, usable=False)])
+    return documents.channels_document(_ABLE, [Channel("", "", "", NONE, NONE, NONE, NONE, 0, usable=False)])
 
 
 def _run() -> documents.Document:

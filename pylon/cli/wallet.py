@@ -13,7 +13,7 @@ from pylon.cli.options import COUNT, SATS
 from pylon.cli.qr import no_qr_in_json, qr_option, show_qr
 from pylon.cli.wallet_backup import backup, restore
 from pylon.cli.wallet_node import address, channels, send_onchain
-from pylon.cli.worth import sats_of, worth
+from pylon.cli.worth import name, sats_of
 from pylon.node import documents
 from pylon.node.journal import Payment
 from pylon.units import Msat, count_of, show_sats
@@ -33,12 +33,12 @@ for part in (channels, address, send_onchain, backup, restore):
 
 
 def _show_balance(document: Document) -> None:
-    out.print(f"Wallet:     {document['backend']}, {document['network']}  ({worth(document)})", markup=False)
+    out.print(name(document), markup=False)
     out.print(f"Spendable:  {sats_of(document, 'spendable_msat')}", markup=False)
     out.print(f"Receivable: {sats_of(document, 'receivable_msat')}", markup=False)
-    for name, label in PARTS.items():
-        if document[name]:
-            out.print(f"{label} {sats_of(document, name)}", markup=False)
+    for field, label in PARTS.items():
+        if document[field]:
+            out.print(f"{label} {sats_of(document, field)}", markup=False)
 
 
 @wallet.command()
@@ -47,7 +47,11 @@ def _show_balance(document: Document) -> None:
 @pass_context
 @command
 def fund(context: Context, sats: int, as_json: bool) -> int | None:
-    """Get SATS from the faucet of the test network (100,000 without an argument): no login, no network."""
+    """Get SATS without value from a faucet, 100,000 if no number is given: no login, no account, no internet.
+
+    On regtest this starts the private Lightning network of this computer where it does not run. Its hub opens a channel to us, with
+    the sats on our side and room to receive as much again; the next time it pays into that channel, or opens another one.
+    """
     context.config()
     document = ask_once(context.home, "wallet.fund", {"sats": sats})
     if as_json:

@@ -10,7 +10,7 @@ from pylon.cli.common import Context, command, json_option, out, pass_context, p
 from pylon.cli.node import Document, ask, ask_once
 from pylon.cli.options import SATS
 from pylon.cli.qr import no_qr_in_json, qr_option, show_qr
-from pylon.cli.worth import sats_of
+from pylon.cli.worth import name, sats_of
 from pylon.errors import UsageError
 
 ALL = "all"
@@ -65,6 +65,7 @@ def _list(document: Document, *, as_json: bool) -> None:
         show_json(document)
         return
     rows = document["channels"]
+    out.print(name(document), markup=False)
     if not isinstance(rows, list) or not rows:
         out.print("No channels yet. `pylon wallet fund` has the hub of a private network open one.", markup=False)
         return

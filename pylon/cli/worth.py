@@ -14,6 +14,11 @@ def worth(document: Document) -> str:
     return "real sats; beta" if network == "mainnet" else f"{network} sats, no value"
 
 
-def sats_of(document: Document, name: str) -> str:
-    """The amount called `name`, for people."""
-    return show_sats(Msat(int(str(document[name]))))
+def name(document: Document) -> str:
+    """Which wallet, and what its sats are worth."""
+    return f"Wallet:     {document['backend']}, {document['network']}  ({worth(document)})"
+
+
+def sats_of(document: Document, field: str) -> str:
+    """The amount in that field, for people."""
+    return show_sats(Msat(int(str(document[field]))))

@@ -116,13 +116,16 @@ def history_document(payments: list[Payment]) -> Document:
     }
 
 
+def name_document(capabilities: Capabilities) -> Document:
+    """Which wallet, and whether its sats are worth anything."""
+    network = capabilities.network
+    return {"backend": capabilities.name, "network": network, "simulated": capabilities.simulated, "no_value": network != "mainnet"}
+
+
 def balance_document(capabilities: Capabilities, balance: Balance) -> Document:
     """`wallet balance`."""
     return {
-        "backend": capabilities.name,
-        "network": capabilities.network,
-        "simulated": capabilities.simulated,
-        "no_value": capabilities.network != "mainnet",
+        **name_document(capabilities),
         "spendable_msat": balance.spendable,
         "receivable_msat": balance.receivable,
         "pending_msat": balance.pending,
@@ -151,6 +154,6 @@ def channel_document(channel: Channel) -> Document:
     }
 
 
-def channels_document(channels: Sequence[Channel]) -> Document:
+def channels_document(capabilities: Capabilities, channels: Sequence[Channel]) -> Document:
     """`wallet channels`."""
-    return {"channels": [channel_document(channel) for channel in channels]}
+    return {**name_document(capabilities), "channels": [channel_document(channel) for channel in channels]}

@@ -74,7 +74,7 @@ class WalletCalls:
         made = await self._host.payments.invoice(_sats(asked.sats), asked.memo, INVOICE_SECONDS)
         return {
             "bolt11": made.bolt11, "payment_hash": made.payment_hash.hex(), "amount_msat": made.amount, "expires_at": made.expires_at,
-            "simulated": self._host.wallet.capabilities.simulated,
+            **documents.name_document(self._host.wallet.capabilities),
         }
 
     async def _pay(self, args: Args, update: Update) -> object:
@@ -91,7 +91,8 @@ class WalletCalls:
 
     async def _channels(self, args: Args, update: Update) -> object:
         read(args, NoArgs)
-        return documents.channels_document(await self._node().channels())
+        node = self._node()
+        return documents.channels_document(node.capabilities, await node.channels())
 
     async def _close(self, args: Args, update: Update) -> object:
         """Begin to close one channel. What it was is told, so that a person knows what comes back."""
@@ -107,14 +108,14 @@ class WalletCalls:
     async def _address(self, args: Args, update: Update) -> object:
         read(args, NoArgs)
         node = self._node()
-        return {"address": await node.address(), "network": node.capabilities.network}
+        return {"address": await node.address(), **documents.name_document(node.capabilities)}
 
     async def _send(self, args: Args, update: Update) -> object:
         """Coins leave the wallet by a transaction of the chain."""
         asked, node = read(args, SendArgs), self._node()
         amount = None if asked.sats is None else _sats(asked.sats)
         txid = await node.send_onchain(asked.address, amount, sat_per_vbyte=asked.sat_per_vbyte)
-        return {"txid": txid.hex(), "address": asked.address, "amount_msat": amount}
+        return {"txid": txid.hex(), "address": asked.address, "amount_msat": amount, **documents.name_document(node.capabilities)}
 
     async def _backup(self, args: Args, update: Update) -> object:
         asked, node = read(args, BackupArgs), self._node()
