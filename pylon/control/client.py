@@ -82,7 +82,7 @@ async def _connect(path: Path, whom: str) -> tuple[asyncio.StreamReader, asyncio
     while True:
         try:
             return await asyncio.open_unix_connection(path, limit=LIMIT)
-        except (FileNotFoundError, ConnectionRefusedError) as error:
+        except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
             raise NotThere(f"{whom} is not running") from error
         except BlockingIOError:
             await asyncio.sleep(CROWD_SECONDS)  # connect(2), EAGAIN: as many wait to be accepted as the system lets wait

@@ -26,7 +26,7 @@ from pylon.regtest.kept import Ports
 from pylon.regtest.miner import Miner
 from pylon.regtest.opening import Opener
 from pylon.regtest.paying import Payer
-from pylon.regtest.purse import LOW_SAT, Purse
+from pylon.regtest.purse import Purse
 from pylon.regtest.resolve import Resolver
 
 log = logging.getLogger("pylon.regtest")
@@ -78,11 +78,16 @@ class Daemon:
         kept.write_ports(self.folder, ports)
         self.electrum = f"tcp://127.0.0.1:{ports.electrum}"
         self.coins = Coins(chain)
+        first = not (self.folder / "hub").exists()
         self.hub = hub = Hub(self.folder, seed, self.electrum, ports.hub, fee_msat, self.stop)
         stack.push_async_callback(hub.aclose)
         self.miner = Miner(chain, hub)
         self.purse = Purse(hub, self.coins, self.miner)
-        await self._start_hub()
+        stack.push_async_callback(self.purse.aclose)
+        if first:
+            await self.purse.pour()
+            chain.mine(1)
+        await hub.start()
         self.opener = Opener(chain, hub, self.purse)
         self.payer = Payer(hub)
         self.resolver = Resolver(chain, server, hub, self.miner)
@@ -90,12 +95,6 @@ class Daemon:
         control = ControlServer(self.place.control, Calls(self).table(), name="the private network", log_file=str(self.place.log))
         await control.start()
         stack.push_async_callback(control.aclose)
-
-    async def _start_hub(self) -> None:
-        if await self.purse.spendable() < LOW_SAT:
-            await self.purse.pour()
-            self.chain.mine(1)
-        await self.hub.start()
 
     def _run(self, stack: AsyncExitStack) -> None:
         task = asyncio.get_running_loop().create_task(self.miner.run())

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from pylon.errors import PylonError
 from pylon.lightning.node import LightningError, LightningNode
 from pylon.lightning.values import Event
 from pylon.regtest.record import Record
@@ -20,14 +21,26 @@ log = logging.getLogger("pylon.regtest")
 KEPT_OUTCOMES = 10_000
 
 
+class HubBroken(PylonError):
+    """The hub's node cannot be opened or started; the code is the library's."""
+
+    def __init__(self, error: LightningError) -> None:
+        code, message = error.args
+        super().__init__(f"the hub's Lightning node cannot start: {message}", hint="see daemon.log, and hub/ beside it")
+        self.code = code
+
+
 class Hub:
     """The node and its news. `died` is called where the news end although nobody has stopped the node."""
 
     def __init__(self, folder: Path, seed: bytes, electrum: str, port: int, fee_msat: int, died: Callable[[], None]) -> None:
         self.address = f"127.0.0.1:{port}"
-        self.node = LightningNode(
-            folder / "hub", seed, "regtest", electrum, listen=self.address, alias="Pylon hub", service=True, fee_base_msat=fee_msat,
-        )
+        try:
+            self.node = LightningNode(
+                folder / "hub", seed, "regtest", electrum, listen=self.address, alias="Pylon hub", service=True, fee_base_msat=fee_msat,
+            )
+        except LightningError as error:
+            raise HubBroken(error) from error
         self.node_id = self.node.node_id
         self.record = Record(folder / "hub.sqlite3")
         self._died = died
@@ -40,8 +53,11 @@ class Hub:
         self._forwarded = -math.inf
 
     async def start(self) -> None:
-        """Raises LightningError where the node cannot start."""
-        await self.node.start()
+        """Raises HubBroken where the node cannot start."""
+        try:
+            await self.node.start()
+        except LightningError as error:
+            raise HubBroken(error) from error
         self._started = True
         self.tell_block()
         self._news = asyncio.get_running_loop().create_task(self._follow())
@@ -143,8 +159,8 @@ class Hub:
         """Look at the chain now. Where that fails it is said in the log; the node tries again by itself."""
         try:
             await self.node.sync()
-        except Exception as error:  # LightningError; the chain is our own, so this is a full disk or a bug
-            log.warning("the hub could not look at the chain: %s", error)
+        except LightningError as error:  # the chain is our own, so this is a full disk, a stop, or a bug
+            log.log(logging.WARNING if self._started else logging.DEBUG, "the hub could not look at the chain: %s", error)
         self.pulse()
 
     async def caught_up(self) -> None:

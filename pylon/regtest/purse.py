@@ -33,7 +33,7 @@ class Purse:
         self._hub = hub
         self._coins = coins
         self._miner = miner
-        self._filling = asyncio.Lock()
+        self._filling: asyncio.Task[None] | None = None
 
     async def pour(self) -> None:
         """Send coins from the faucet; they can be used once a block holds them and the hub has seen it."""
@@ -46,16 +46,28 @@ class Purse:
         return (await self._hub.node.balances()).onchain_spendable_sat
 
     async def have(self, sats: int) -> None:
-        """Make sure that so many sats can be used. Raises PurseEmpty where they cannot be had now."""
-        if await self.spendable() >= sats + LOW_SAT:
-            return
-        async with self._filling:
-            if await self.spendable() < sats + LOW_SAT:
-                await self.pour()
-                await self._miner.confirmed(WAIT_SECONDS)
-                await self._hub.sync()
+        """Make sure that so many sats can be used, and that more are on their way before they are needed. Raises PurseEmpty."""
         left = await self.spendable()
+        if left < sats + LOW_SAT and (self._filling is None or self._filling.done()):
+            self._filling = asyncio.get_running_loop().create_task(self._fill())
+        if left < sats and self._filling is not None:
+            await asyncio.wait([self._filling])
+            left = await self.spendable()
         if left < sats:
             raise PurseEmpty(
-                f"the hub has {left:,} sats now and {sats:,} are needed", hint="a payment is held and no block may be made: try again later"
+                f"the hub has {left:,} sats now and {sats:,} are needed", hint="if a payment is held, no block may be made: try again later"
             )
+
+    async def _fill(self) -> None:
+        try:
+            await self.pour()
+        except PylonError as error:  # the faucet is empty for now, or the disk is full
+            log.warning("the hub gets no coins: %s (%s)", error.message, error.hint)
+        await self._miner.confirmed(WAIT_SECONDS)
+        await self._hub.sync()
+
+    async def aclose(self) -> None:
+        """Give up what is under way: coins that were sent arrive all the same."""
+        if self._filling is not None:
+            self._filling.cancel()
+            await asyncio.gather(self._filling, return_exceptions=True)

@@ -75,7 +75,10 @@ async def ask(state: Path, name: str, args: dict[str, object] | None = None) -> 
 
     Raises NotThere where none runs, Gone where it went away before it answered, and the PylonError that it answered with.
     """
-    return await client.call(place(state).control, name, args, whom=NAME)
+    try:
+        return await client.call(place(state).control, name, args, whom=NAME)
+    except OSError as error:  # a folder that may not be read
+        raise file_error(error) from error
 
 
 async def call(state: Path, name: str, args: dict[str, object] | None = None) -> bytes:

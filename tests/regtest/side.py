@@ -65,6 +65,10 @@ class Side:
                     return channels
                 await asyncio.sleep(0.02)
 
+    async def totals(self) -> Document:
+        """What it can spend and receive, in msat."""
+        return {"spendable": await self.spendable(), "receivable": await self.receivable()}
+
     async def spendable(self) -> int:
         """What it can spend, in msat."""
         return sum(channel.outbound_msat for channel in await self.node.channels())
