@@ -17,7 +17,9 @@ PylonError                 1   something is broken
 │   ├── OverLimit          6   more than [wallet.limits] allows
 │   ├── PayeeNotAllowed    6   [wallet.limits] does not name the payee
 │   ├── PaymentsPaused     6   too many payments in a row have failed
+│   ├── WalletChanged      6   it was of a wallet that this home does not use any more
 │   ├── PaymentFailed      6   the wallet says: no
+│   │   └── NeverSent      6   the wallet has never heard of it
 │   └── PaymentUnknown     6   the wallet does not know yet: look it up, never pay again
 ├── ProviderRefused        7   the provider refused or failed
 ├── TimedOut               8   time is up and nothing was paid
@@ -157,6 +159,18 @@ class PaymentFailed(PaymentError):
     """The wallet's final no: nothing left the wallet."""
 
     code = "payment_failed"
+
+
+class NeverSent(PaymentFailed):
+    """The wallet has never heard of the payment, so nothing left it; to pay the same invoice again is safe."""
+
+    code = "never_sent"
+
+
+class WalletChanged(PaymentError):
+    """What was begun with the wallet of before has ended with it."""
+
+    code = "wallet_changed"
 
 
 class PaymentUnknown(PaymentError):

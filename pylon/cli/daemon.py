@@ -66,6 +66,8 @@ def _config(context: Context, config_file: Path | None) -> Config:
 
 def _banner(service: Service) -> None:
     """What a person sees when the node is ready."""
+    if service.notice:
+        err.print(service.notice, markup=False)
     status, config = service.status(), service.config
     wallet = service.wallet.capabilities
     price = show_sats(Msat(config.provider.min_price_msats)) if config.provider.require_payment else "free"

@@ -7,6 +7,7 @@ from pylon.errors import (
     AnswerOwed,
     InsufficientFunds,
     InvoiceRefused,
+    NeverSent,
     NoRelay,
     OverBudget,
     OverLimit,
@@ -17,6 +18,7 @@ from pylon.errors import (
     ProviderRefused,
     PylonError,
     TimedOut,
+    WalletChanged,
 )
 from pylon.units import Msat, show_sats
 
@@ -24,6 +26,7 @@ MONEY: dict[str, type[PaymentError]] = {
     error.code: error
     for error in (
         PaymentError, OverBudget, InsufficientFunds, InvoiceRefused, PaymentFailed, OverLimit, PayeeNotAllowed, PaymentsPaused,
+        NeverSent, WalletChanged,
     )
 }
 

@@ -17,7 +17,7 @@ from typing import cast
 
 from msgspec.structs import replace
 
-from pylon.errors import InsufficientFunds, OverLimit, PaymentsPaused
+from pylon.errors import InsufficientFunds, NeverSent, OverLimit, PaymentsPaused
 from pylon.market import choice
 from pylon.market.choice import BUYER_ACCOUNT
 from pylon.market.effects import LookUp, Publish, Wake
@@ -110,15 +110,15 @@ def _paid(job: BuyerJob, signal: Paid, currency: str, now: float) -> BuyerStep:
 
 def _pay_failed(job: BuyerJob, signal: PayFailed, currency: str, now: float) -> BuyerStep:
     """Nothing left the wallet: the next quote, and this provider is out. What it may have sent meanwhile was not paid for."""
-    job = replace(
-        choice.out(job, Refusal(_payee(job), signal.trouble)),
-        state=S.POSTED, quote=None, answer=None, answered_by="", answer_model="", answered_at=None,
-    )
+    quote, again = _quote(job), signal.trouble.code == NeverSent.code
+    # What the wallet has never heard of was lost on the way to it, in a crash perhaps: the same hash is the one that is safe to pay.
+    job = replace(job, quotes=(quote, *job.quotes)) if again else choice.out(job, Refusal(quote.provider, signal.trouble))
+    job = replace(job, state=S.POSTED, quote=None, answer=None, answered_by="", answer_model="", answered_at=None)
     if job.withdrawn:
         return _withdraw(job, signal, currency, now)
     if signal.trouble.code in OURS and not job.quotes:
         return choice.give_up(job)
-    step = choice.go_on(job, now)
+    step = choice.go_on(job, now, ordered=again)
     # The timer of the deadline may have come, a little early, while we paid.
     return Step(step.job, *step.effects, Wake(job.deadline)) if step.job.state is S.POSTED else step
 

@@ -23,6 +23,8 @@ class Started(msgspec.Struct, frozen=True):
     """What a node says when it is ready."""
 
     pid: int
+    notice: str = ""
+    """One sentence for a person, said once in the life of a home."""
 
 
 async def call(home: Home, name: str, args: dict[str, object] | None = None, on_update: Callable[[bytes], None] | None = None) -> bytes:
@@ -59,4 +61,7 @@ def spawn(home: Home, role: str, extra: tuple[str, ...] = ()) -> int:
         raise NotSetUp("there is no identity in this home yet", hint="run `pylon init`")
     home.create()
     command = [sys.executable, "-m", "pylon.node.main", str(home.path), role, *extra]
-    return msgspec.json.decode(spawn_process(command, home.log, START_SECONDS, name="the node"), type=Started).pid
+    started = msgspec.json.decode(spawn_process(command, home.log, START_SECONDS, name="the node"), type=Started)
+    if started.notice:
+        sys.stderr.write(f"{started.notice}\n")
+    return started.pid

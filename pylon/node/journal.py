@@ -229,12 +229,16 @@ class Journal:
         )
 
     def earnings(self) -> tuple[Msat, int]:
-        """All that was earned (msat), and by how many jobs."""
-        ((total, jobs),) = self._db.rows(
-            "SELECT coalesce(sum(amount), 0), count(*) FROM payments WHERE direction=? AND status=? AND job IS NOT NULL",
-            Direction.IN, Status.SETTLED,
+        """All that was earned with the wallet of now (msat), and by how many jobs: sats of two networks are no sum."""
+        return next(((total, jobs) for purse, total, jobs in self.earnings_by_wallet() if purse == self.purse), (Msat(0), 0))
+
+    def earnings_by_wallet(self) -> list[tuple[Purse, Msat, int]]:
+        """The same for each wallet and network that this home has had."""
+        rows = self._db.rows(
+            "SELECT wallet, network, sum(amount), count(*) FROM payments WHERE direction=? AND status=? AND job IS NOT NULL "
+            "GROUP BY wallet, network ORDER BY max(n)", Direction.IN, Status.SETTLED,
         )
-        return Msat(total), jobs
+        return [(Purse(wallet, network), Msat(total), jobs) for wallet, network, total, jobs in rows]
 
     def _in_states(self, direction: Direction, states: Sequence[Status]) -> list[Payment]:
         marks = ",".join("?" * len(states))

@@ -18,7 +18,7 @@ from pylon.market.job import BuyerJob, Job, ProviderJob, Role
 from pylon.market.payment import Status
 from pylon.node import journal, migration
 from pylon.node.database import Database
-from pylon.node.journal import Journal, Payment
+from pylon.node.journal import Journal, Payment, Purse
 from pylon.node.records import Records
 from pylon.node.vault import Vault
 from pylon.nostr.event import VerifiedEvent
@@ -45,6 +45,8 @@ SCHEMA = (
     "CREATE TABLE marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT",
     "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
 )
+WALLET = "wallet"
+"""The fact: which wallet, on which network, this ledger is of."""
 KEEP_DELETED = 86_400
 """Seconds that a deletion without its request is remembered; an older request is not taken up anyway."""
 MOST_DELETED = 50_000
@@ -77,6 +79,8 @@ class Ledger(Journal):
             path, SCHEMA, SCHEMA_VERSION, readonly=readonly, migrations={1: lambda database: migration.from_1(database, vault)}
         )
         super().__init__(database, vault)
+        if (fact := self.fact(WALLET)) is not None:
+            self.purse = Purse(*fact.rsplit(" ", 1))
 
     def transaction(self, *, full: bool = False) -> AbstractContextManager[None]:
         """All or nothing. `full` waits for the disk."""
@@ -198,6 +202,11 @@ class Ledger(Journal):
     def set_mark(self, name: str, value: int) -> None:
         """Store a cursor."""
         self._db.run("INSERT INTO marks VALUES (?,?) ON CONFLICT (name) DO UPDATE SET value=excluded.value", name, value)
+
+    def belong(self, purse: Purse) -> None:
+        """From now on the lines of the journal are of this wallet and network."""
+        self.set_fact(WALLET, f"{purse.wallet} {purse.network}")
+        self.purse = purse
 
     def fact(self, name: str) -> str | None:
         """Something this ledger knows about itself."""

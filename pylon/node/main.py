@@ -107,7 +107,8 @@ def main(arguments: list[str]) -> int:
         identity = Identity.load(home.identity, os.environ.get("PYLON_PASSPHRASE"))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run_node(
-                home, config, identity, provides=role == "provider", ready=lambda service: tell_parent({"result": {"pid": os.getpid()}})
+                home, config, identity, provides=role == "provider",
+                ready=lambda service: tell_parent({"result": {"pid": os.getpid(), "notice": service.notice}}),
             ))
     except AlreadyRunning as error:
         if role == "idle":

@@ -11,7 +11,7 @@ import hashlib
 import logging
 import time
 
-from pylon.errors import InsufficientFunds, InvoiceRefused, PaymentError, PaymentFailed, PaymentUnknown, PylonError
+from pylon.errors import InsufficientFunds, InvoiceRefused, NeverSent, PaymentError, PaymentFailed, PaymentUnknown, PylonError
 from pylon.market import spend
 from pylon.market.job import BuyerJob, BuyerState, Trouble
 from pylon.market.limits import Limits
@@ -32,7 +32,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 60.0
 """Seconds between two looks at a payment whose outcome is open; each pause is twice the one before."""
 LOOKS = 6
 """How often in a row a wallet that is ready must say that it has never heard of a payment before that counts as no: about 6 s."""
-NEVER_SENT = Trouble(PaymentFailed.code, "the wallet has never heard of this payment")
+NEVER_SENT = Trouble(NeverSent.code, "the wallet has never heard of this payment")
 FAILED = Trouble(PaymentFailed.code, "the payment failed")
 
 

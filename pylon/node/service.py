@@ -21,7 +21,7 @@ from pylon.control.server import ControlServer
 from pylon.errors import NoBackend, UsageError
 from pylon.market.job import ProviderState, Role
 from pylon.market.terms import Terms
-from pylon.node import earning, localrelay
+from pylon.node import earning, localrelay, succession
 from pylon.node.allowance import limits_of
 from pylon.node.announce import Announcer
 from pylon.node.calls import Calls
@@ -55,6 +55,8 @@ class Service:
     payments: Payments
     config: Config
     offers: Offers
+    notice: str
+    """What a person should be told once, now."""
 
     def __init__(self, home: Home, config: Config, identity: Identity, *, provides: bool) -> None:
         self.home = home
@@ -113,6 +115,7 @@ class Service:
             require_payment=config.provider.require_payment, capacity=slots + config.provider.queue,
             whole_sats=not self.wallet.capabilities.msat,
         )
+        self.notice = succession.succeed(ledger, self.wallet.capabilities, time.time())
         self.node = Node(config, keys, ledger, terms)
         self.payments = Payments(
             ledger, self.wallet, CURRENCY[config.network], Msat(config.wallet.max_fee_msats), limits_of(config.wallet.limits)

@@ -26,7 +26,7 @@ EXITS = {
     "PylonError": 1, "UsageError": 2, "NotSetUp": 3, "ConfigError": 3, "NoBackend": 4, "NoModel": 4, "ContextOverflow": 4,
     "BackendBusy": 4, "BackendBroken": 4, "NoRelay": 5,
     "PaymentError": 6, "OverBudget": 6, "InsufficientFunds": 6, "InvoiceRefused": 6, "PaymentFailed": 6, "PaymentUnknown": 6,
-    "OverLimit": 6, "PayeeNotAllowed": 6, "PaymentsPaused": 6,
+    "NeverSent": 6, "WalletChanged": 6, "OverLimit": 6, "PayeeNotAllowed": 6, "PaymentsPaused": 6,
     "ProviderRefused": 7, "TimedOut": 8, "AnswerOwed": 9, "PartialAnswer": 10,
 }
 

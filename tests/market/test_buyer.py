@@ -6,6 +6,7 @@ from typing import cast
 
 import pytest
 
+from pylon.errors import NeverSent, OverLimit, PaymentError, PaymentsPaused
 from pylon.market.buyer import TABLE
 from pylon.market.effects import Effect, LookUp, Pay, Publish, Wake
 from pylon.market.job import BuyerState, Refusal, Trouble
@@ -25,7 +26,7 @@ from pylon.market.signals import (
 )
 from pylon.market.table import Rule
 from pylon.units import Msat
-from tests.market.scene import NOW, TROUBLE, A, B, C, bought, buy, preimage, quote, quoted
+from tests.market.scene import NOW, TROUBLE, A, B, C, bought, buy, payment_hash, preimage, quote, quoted
 
 S = BuyerState
 PAID = Paid(preimage(1), Msat(3))
@@ -171,3 +172,24 @@ def test_a_late_result_of_what_was_paid_is_taken() -> None:
     assert buy(lost, Answered(A, "4", "tiny")).job.trouble is None
     for state in (S.EXPIRED, S.WITHDRAWN, S.FAILED):
         assert buy(bought(state), Answered(A, "4", "tiny")).job == bought(state)
+
+
+def test_what_the_wallet_has_never_heard_of_is_tried_again_with_the_same_hash() -> None:
+    """P13: lost in a crash before the wallet had it. To pay another provider would be a second payment if the first turned up after all;
+    the same hash can only be paid once. An offer that has run out meanwhile is not paid."""
+    never = PayFailed(Trouble(NeverSent.code, "the wallet has never heard of it"))
+    step = buy(bought(BuyerState.UNSURE, quotes=(quote(B, 2),)), never)
+    assert (step.job.state, step.job.quote, step.job.quotes, step.job.refusals) == (BuyerState.PAYING, quote(), (quote(B, 2),), ())
+    assert step.effects[0] == Pay(quote().bolt11, payment_hash(1), Msat(1000), Msat(10))
+    late = buy(bought(BuyerState.UNSURE, quote=quote(expires_at=NOW + 1)), never)
+    assert (late.job.state, late.job.quotes) == (BuyerState.POSTED, ())
+    left = buy(bought(BuyerState.UNSURE, withdrawn=True), never)
+    assert left.job.state is BuyerState.WITHDRAWN
+
+
+@pytest.mark.parametrize("kind", [OverLimit, PaymentsPaused])
+def test_our_own_limits_end_a_job_that_has_no_other_offer(kind: type[PaymentError]) -> None:
+    """P26: to wait for another provider would not help; a cheaper offer that waits is tried."""
+    no = PayFailed(Trouble(kind.code, "no"))
+    assert buy(bought(BuyerState.PAYING), no).job.state is BuyerState.FAILED
+    assert buy(bought(BuyerState.PAYING, quotes=(quote(B, 2),)), no).job.state is BuyerState.PAYING

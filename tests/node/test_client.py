@@ -13,6 +13,8 @@ import pytest
 from pylon.config import Home
 from pylon.errors import NotSetUp, PylonError
 from pylon.node import client, lock
+from pylon.node.journal import Purse
+from pylon.node.ledger import Ledger
 from pylon.nostr.keys import Identity
 from tests.relay.desk import until
 
@@ -85,3 +87,17 @@ async def test_a_node_that_cannot_start(home: Home) -> None:
     home.identity.unlink()
     with pytest.raises(NotSetUp):
         client.spawn(home, "idle")
+
+
+async def test_a_home_of_another_wallet_says_so_once(home: Home, capfd: pytest.CaptureFixture[str]) -> None:
+    """Through the pipe to whoever starts the node, on stderr, and into the log; the next start says nothing."""
+    home.config.write_text('relays = []\n[wallet]\nbackend = "sim"\n', "utf-8")
+    ledger = Ledger(home.ledger)
+    ledger.belong(Purse("elsewhere", "regtest"))
+    ledger.close()
+    for _ in range(2):
+        await client.ensure_call(home, "ping")
+        await _end(home)
+    said = "This home has left elsewhere on regtest: its wallet is sim on regtest now"
+    assert capfd.readouterr().err.count(said) == 1
+    assert home.log.read_text("utf-8").count(said) == 1
