@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from pylon.errors import PylonError
 from pylon.market.effects import AnyEffect, Pay
 from pylon.market.job import BuyerJob, Job, ProviderJob, Role
 from pylon.market.payment import Status
@@ -79,7 +80,12 @@ class Ledger(Journal):
             path, SCHEMA, SCHEMA_VERSION, readonly=readonly, migrations={1: lambda database: migration.from_1(database, vault)}
         )
         super().__init__(database, vault)
-        if (fact := self.fact(WALLET)) is not None:
+        try:
+            fact = self.fact(WALLET)
+        except PylonError:
+            database.close()
+            raise
+        if fact is not None:
             self.purse = Purse(*fact.rsplit(" ", 1))
 
     def transaction(self, *, full: bool = False) -> AbstractContextManager[None]:
