@@ -264,7 +264,7 @@ def test_the_listing_is_the_architecture() -> None:
     section = ""
     named: set[str] = set()
     for line in listing.partition("\nnative/")[0].splitlines()[1:]:
-        if opened := re.match(r"  ([a-z_]+)/ ", line):
+        if opened := re.match(r"  ([a-z_/]+)/ ", line):
             section = opened[1] + "/"
         elif re.match(r"  [a-z]+\.py ", line):
             section = ""

@@ -1,0 +1,70 @@
+"""The wallet as a Lightning node: its channels one by one, its coins on the chain, and a copy of all of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pylon.errors import PaymentError, PylonError
+from pylon.lightning.node import LightningError
+from pylon.units import Msat, msat_of_sats
+from pylon.wallets.base import Channel
+from pylon.wallets.ldk import backup
+from pylon.wallets.ldk.life import Life
+from pylon.wallets.ldk.trouble import explain
+
+
+class Coins:
+    """The calls of `NodeWallet`."""
+
+    def __init__(self, life: Life) -> None:
+        self._life = life
+
+    async def channels(self) -> list[Channel]:
+        """The channels that are open or being opened."""
+        node = await self._life.node()
+        return [
+            Channel(
+                id=one.id, peer=one.peer, funding=one.funding, capacity=msat_of_sats(one.capacity_sat), spendable=Msat(one.outbound_msat),
+                receivable=Msat(one.inbound_msat), reserved=msat_of_sats(one.reserve_sat), confirmations=one.confirmations or 0,
+                usable=one.usable,
+            )
+            for one in await node.channels()
+        ]  # fmt: skip
+
+    async def close_channel(self, channel: str, force: bool) -> None:
+        """Begin to close a channel. Raises PylonError where there is none of that id."""
+        node, desk = await self._life.node(), await self._life.desk()
+        found = next((one for one in await node.channels() if one.id == channel), None)
+        if found is None:
+            raise PylonError(f"there is no channel {channel}", hint="`pylon wallet channels` lists them")
+        await desk.do(lambda book, now: book.leave_channel(found.id, found.peer, now))
+        try:
+            await node.close_channel(found.user_id, found.peer, force)
+        except LightningError as error:
+            raise explain(error, self._life.home.folder) from error
+
+    async def address(self) -> str:
+        """A new address."""
+        node = await self._life.node()
+        try:
+            return await node.address()
+        except LightningError as error:
+            raise explain(error, self._life.home.folder) from error
+
+    async def send(self, address: str, amount: Msat | None, sat_per_vbyte: int | None) -> bytes:
+        """Send coins, or all of them. Raises PaymentError."""
+        if amount is not None and (amount <= 0 or amount % 1000):
+            raise PaymentError("coins are sent in whole sats")
+        if sat_per_vbyte is not None and sat_per_vbyte <= 0:
+            raise PaymentError("a fee rate is one sat per virtual byte at least")
+        node = await self._life.node()
+        try:
+            txid = await node.send_onchain(address, None if amount is None else amount // 1000, sat_per_vbyte)
+        except LightningError as error:
+            problem = explain(error, self._life.home.folder)
+            raise PaymentError(problem.message, hint=problem.hint) from error
+        return bytes.fromhex(txid)
+
+    async def backup(self, target: Path) -> None:
+        """See `pylon.wallets.ldk.backup`."""
+        await backup.write(self._life, target)

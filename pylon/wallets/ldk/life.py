@@ -1,0 +1,284 @@
+"""The life of the embedded node: started when it is first needed, begun again when it fails, watched while it runs, stopped in order.
+
+A wallet that nobody has used costs nothing. One that exists starts in the background. Before the node starts, the source of blocks is
+checked. What fails is said at once to whoever needs the node, and tried again with growing pauses; nothing is lost by it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from pylon.errors import PylonError
+from pylon.lightning.node import LightningError, LightningNode
+from pylon.lightning.values import Event, NodeStatus
+from pylon.wallets.base import Health, HealthState
+from pylon.wallets.ldk import chainsource
+from pylon.wallets.ldk.bell import Bell
+from pylon.wallets.ldk.book import Desk
+from pylon.wallets.ldk.hub import Hub
+from pylon.wallets.ldk.locks import WalletLock, lock_folder, lock_seed
+from pylon.wallets.ldk.trouble import explain, judge
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 15.0
+"""Seconds that a call waits for a node that is starting."""
+PAUSES = (1.0, 60.0)
+"""Seconds until a start is tried again: the first time, and at most."""
+TICK = 2.0
+"""Seconds between two looks at the node."""
+STOPPING = 6.0
+"""Seconds that the node has to stop."""
+
+
+class Home(msgspec.Struct, frozen=True):
+    """Where a wallet lives and what it may know. `key` seals what its book keeps secret, `seed` is the node's."""
+
+    folder: Path
+    state: Path
+    network: str
+    key: bytes
+    seed: bytes
+
+    @property
+    def book(self) -> Path:
+        """The file of the book: where it is, the wallet exists."""
+        return self.folder / "wallet.sqlite3"
+
+
+class Parts(Protocol):
+    """What the rest of the wallet does in the life of the node. Every step may be repeated."""
+
+    async def recover(self, node: LightningNode) -> None:
+        """The node runs again: bring it and the book together, before its events come."""
+
+    async def handle(self, node: LightningNode, event: Event) -> None:
+        """Something happened."""
+
+    async def tick(self, node: LightningNode, status: NodeStatus) -> None:
+        """Some time has passed."""
+
+
+class Life:
+    """One wallet's node, in one event loop."""
+
+    def __init__(self, home: Home, hub: Hub, parts: Parts, clock: Callable[[], float] = time.time) -> None:
+        self.home = home
+        self.hub = hub
+        self.bell = Bell()
+        self.health = Health(HealthState.OFF)
+        self.started_at = 0.0
+        """By the clock of the loop."""
+        self._parts = parts
+        self._clock = clock
+        self._locks: list[WalletLock] = []
+        self._desk: Desk | None = None
+        self._opening = asyncio.Lock()
+        self._node: LightningNode | None = None
+        self._seed_lock: WalletLock | None = None
+        self._seen: chainsource.Seen | None = None
+        self._attempt: asyncio.Task[LightningNode] | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._pump: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @property
+    def exists(self) -> bool:
+        """Whether this wallet was ever used."""
+        return self._desk is not None or self.home.book.exists()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended."""
+        return self._closed
+
+    @property
+    def opened(self) -> Desk | None:
+        """The book, where it is open already."""
+        return self._desk
+
+    async def desk(self) -> Desk:
+        """The book, opened at its first use. Raises PylonError where another process has it, or it cannot be used."""
+        async with self._opening:
+            if self._closed:
+                raise PylonError("the wallet is closed")
+            if self._desk is None:
+                lock = await asyncio.to_thread(lock_folder, self.home.folder)
+                try:
+                    durable = self.home.network != "regtest"
+                    self._desk = await Desk.open(self.home.book, self.home.key, durable=durable, clock=self._clock)
+                except BaseException:
+                    lock.release()
+                    raise
+                self._locks.append(lock)
+                self.bell.rouse()
+            return self._desk
+
+    def wake(self) -> None:
+        """Start in the background, and keep it running."""
+        if self._keeper is None and not self._closed:
+            self._keeper = asyncio.create_task(self._keep())
+
+    async def node(self) -> LightningNode:
+        """The node, running. Starts it, and waits for a start. Raises PylonError that says why it cannot."""
+        if self._closed:
+            raise PylonError("the wallet is closed")
+        self.wake()
+        if self._node is not None:
+            return self._node
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await asyncio.shield(self._try())
+        except TimeoutError as error:
+            raise PylonError("the Lightning node is still starting", hint="`pylon wallet status` says how it is") from error
+
+    async def restart(self) -> None:
+        """Stop the node; the next use, or the next look, starts it again (the network has moved to another address)."""
+        await self._end()
+        self._try()
+
+    async def aclose(self) -> None:
+        """Stop everything within a few seconds. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        for task in (self._keeper, self._attempt):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
+        await self._end()
+        async with self._opening:
+            if self._desk is not None:
+                await self._desk.close()
+        for lock in self._locks:
+            lock.release()
+        self.health = Health(HealthState.OFF)
+        self.bell.rouse()
+
+    def _try(self) -> asyncio.Task[LightningNode]:
+        """The start that is under way, or a new one."""
+        if self._attempt is None or self._attempt.done():
+            self._attempt = asyncio.create_task(self._start())
+            self._attempt.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return self._attempt
+
+    async def _start(self) -> LightningNode:
+        if self._node is not None:
+            return self._node
+        self._tell(Health(HealthState.STARTING))
+        node: LightningNode | None = None
+        try:
+            desk = await self.desk()
+            route = await self.hub.find()
+            self._seen = await self._check(desk, route.chain)
+            node = await asyncio.to_thread(self.hub.make_node, self.home.folder, self.home.seed, route)
+            if self._seed_lock is None:
+                self._seed_lock = await asyncio.to_thread(lock_seed, self.home.state, node.node_id, self.home.folder)
+                self._locks.append(self._seed_lock)
+            await node.start()
+            self.started_at = asyncio.get_running_loop().time()
+            await self._parts.recover(node)
+        except BaseException as error:
+            if node is not None:
+                await self._stop(node)
+            if isinstance(error, LightningError):
+                error = explain(error, self.home.folder)
+            if isinstance(error, PylonError):
+                self._tell(Health(HealthState.FAILED, error.message, error.hint))
+            raise error
+        self._node = node
+        self._pump = asyncio.create_task(self._events(node))
+        self._tell(Health(HealthState.READY, node_id=node.node_id, height=self._seen.height))
+        return node
+
+    async def _check(self, desk: Desk, chain: str) -> chainsource.Seen:
+        """The source of blocks is the one of before."""
+        known = await desk.do(lambda book, _: book.mark("chain"))
+        seen = await chainsource.check(chain, self.home.network, msgspec.json.decode(known, type=chainsource.Seen) if known else None)
+        await desk.do(lambda book, _: book.note("chain", msgspec.json.encode(seen).decode()))
+        return seen
+
+    async def _keep(self) -> None:
+        pause, longest = PAUSES
+        while True:
+            try:
+                node = await asyncio.shield(self._try())
+            except PylonError as error:
+                log.warning("the Lightning node does not start: %s; tried again in %g s", error.message, pause)
+                await asyncio.sleep(pause)
+                pause = min(longest, 2 * pause)
+                continue
+            pause = PAUSES[0]
+            while self._node is node:
+                await self._look(node)
+                await asyncio.sleep(TICK)
+
+    async def _look(self, node: LightningNode) -> None:
+        """See how the node is, and give its parts their time."""
+        try:
+            status, peers = await node.status(), [peer.node_id for peer in await node.peers() if peer.connected]
+            desk = await self.desk()
+            if self._seen is not None and status.height > self._seen.height:
+                self._seen = seen = msgspec.structs.replace(self._seen, height=status.height)
+                await desk.do(lambda book, _: book.note("chain", msgspec.json.encode(seen).decode()))
+            away = await self.hub.look(peers)
+            problem = judge(status, away, self._clock())
+            await self._parts.tick(node, status)
+        except (PylonError, LightningError) as error:
+            problem = explain(error, self.home.folder) if isinstance(error, LightningError) else error
+            log.warning("the wallet has a problem: %s", problem.message)
+            status, peers = None, []
+        if self._node is not node:
+            return
+        health = Health(HealthState.READY, node_id=node.node_id, height=status.height if status else self.health.height, peers=tuple(peers))
+        if problem is not None:
+            health = msgspec.structs.replace(health, state=HealthState.DEGRADED, problem=problem.message, hint=problem.hint)
+        self._tell(health)
+        if self.hub.moved:
+            log.warning("the private network has another address now: the Lightning node starts again")
+            await self.restart()
+
+    async def _events(self, node: LightningNode) -> None:
+        """Give each event to the parts; one that cannot be worked on now (a full disk) is tried again: the next waits for it."""
+        async for event in node.events():
+            pause, longest = PAUSES
+            while True:
+                try:
+                    await self._parts.handle(node, event)
+                    break
+                except (PylonError, LightningError) as error:
+                    problem = explain(error, self.home.folder) if isinstance(error, LightningError) else error
+                    log.warning("an event of the Lightning node (%s) waits: %s", event.type, problem.message)
+                    self._tell(msgspec.structs.replace(self.health, state=HealthState.DEGRADED, problem=problem.message, hint=problem.hint))
+                    await asyncio.sleep(pause)
+                    pause = min(longest, 2 * pause)
+            self.bell.rouse()
+
+    async def _end(self) -> None:
+        node, pump = self._node, self._pump
+        self._node = self._pump = None
+        if pump is not None:
+            pump.cancel()
+            await asyncio.wait([pump])
+        if node is not None:
+            await self._stop(node)
+
+    async def _stop(self, node: LightningNode) -> None:
+        try:
+            async with asyncio.timeout(STOPPING):
+                await node.stop()
+        except (TimeoutError, LightningError) as error:
+            log.warning("the Lightning node did not stop in order: %r", error)
+
+    def _tell(self, health: Health) -> None:
+        if health.state is not self.health.state:
+            log.info("the Lightning node is %s %s", health.state, health.problem)
+            self.bell.rouse()
+        self.health = health
