@@ -11,9 +11,10 @@ __version__: Final[str]
 class LightningError(Exception):
     """args: (code, message). The code is one snake case word.
 
-    `pay` did not begin where the code is `invalid`, `not_running`, `duplicate_payment` or `payment_sending_failed`; after every other code
-    (`storage`, `panic`, `failed`) a payment may be under way. Opening a node: `locked` (another process has it), `newer_version`,
-    `wrong_seed`, `wrong_network`, `stale_store`, `storage`. Starting: `chain_source` (away), `listen`."""
+    `pay` did not begin where the code is `invalid`, `wrong_network`, `own_invoice`, `not_running`, `duplicate_payment` (another call
+    began it, or it was paid) or `payment_sending_failed`; after every other code (`storage`, `panic`, `failed`) it may be under way.
+    Opening a node: `locked` (another process has it), `newer_version`, `wrong_seed`, `wrong_network`, `stale_store`, `storage`.
+    Starting: `chain_source` (away), `listen`."""
 
 @final
 class Node:
@@ -37,7 +38,7 @@ class Node:
         workers: int = 2,
         log_level: str = "info",
     ) -> Node:
-        """`trusted`: (node id, host:port) of the hub: 0-conf from it, no anchor reserve towards it, and always connected.
+        """`trusted`: (node id, host:port) of the hub: 0-conf from it, no anchor reserve towards it, always connected, and `lsps2` too.
 
         `lsps2`: (node id, host:port, token) of who opens channels just in time. `service`: the role of the hub. `full_sync`: a commit
         is on the disk before it counts (real money)."""
@@ -54,7 +55,7 @@ class Node:
     def acknowledge(self) -> None:
         """The event is done with, and the next one follows. After a stop before this it is told again."""
     def status(self) -> bytes:
-        """{height, hash, running, last_sync: {lightning, onchain, fees}, storage_error, sync_error}."""
+        """{height, hash, running, last_sync: {lightning, onchain, fees}, storage_error, sync_error, panic}."""
     def connect(self, node_id: str, address: str, /) -> None: ...
     def disconnect(self, node_id: str, /) -> None: ...
     def peers(self) -> bytes: ...
@@ -68,7 +69,8 @@ class Node:
         """The user's id of the channel. Opens one after the other, with a `sync` before each."""
     def close_channel(self, user_id: str, node_id: str, force: bool = False) -> None: ...
     def update_channel(self, user_id: str, node_id: str) -> None:
-        """Our side of a channel as the settings have it: our fee for a forward, and how much dust may be in flight."""
+        """Our side of a channel as the settings have it: our fee for a forward, and how much dust may be in flight. Done by itself
+        when a channel becomes ready, on regtest and for a hub."""
     def invoice(self, amount_msat: int, memo: str, expires_in: int, payment_hash: Buffer | None = None, jit: bool = False) -> str:
         """With a hash: claimed by `claim` alone."""
     def pay(self, bolt11: str, max_fee_msat: int) -> None:

@@ -7,7 +7,7 @@ a crash is told again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -68,7 +68,7 @@ class LightningNode:
         self._stopped.set()
         await self._call(self._node.stop)
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event]:
         """Events until the stop, each acknowledged when the consumer asks for the next one. For one consumer."""
         loop = asyncio.get_running_loop()
         wake = asyncio.Event()

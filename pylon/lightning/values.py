@@ -106,6 +106,8 @@ class NodeStatus(msgspec.Struct, frozen=True):
     """Why writes wait (a full disk); they go on by themselves."""
     sync_error: str | None
     """Why the last sync failed."""
+    panic: str | None
+    """The node is dead in part, and is to be made anew."""
 
 
 class Event(msgspec.Struct, frozen=True):

@@ -8,11 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from pylon.lightning import built
-
-if not built():
-    pytest.skip("this build leaves the Lightning node out", allow_module_level=True)
-
 from pylon._native.lightning import LightningError, Node
 from pylon.lightning.node import LightningNode
 

@@ -5,12 +5,14 @@ mod events;
 mod live;
 mod logs;
 pub mod node;
+mod panics;
 mod peering;
 pub mod pump;
 pub mod settings;
 pub mod store;
 mod syncing;
 mod views;
+mod writer;
 
 pub use error::{Error, Result};
 pub use node::Node;

@@ -1,21 +1,26 @@
 //! The log of a node: a bounded file beside its store, in which no invoice and no preimage stands whole.
 
+use crate::held;
 use ldk_node::logger::{LogLevel, LogRecord, LogWriter};
+use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A file that has grown to this size becomes the one before, and the one before is gone.
 const LIMIT: u64 = 4 << 20;
+/// A line that is one of the last so many is counted instead of written: an attempt every quarter of a second says two lines.
+const REMEMBERED: usize = 4;
 const NAME: &str = "node.log";
 const BEFORE: &str = "node.log.1";
 
 struct Open {
     file: Option<File>,
     size: u64,
-    last: String,
+    last: VecDeque<String>,
     repeats: u64,
 }
 
@@ -41,24 +46,25 @@ pub fn level(name: &str) -> LogLevel {
 impl Log {
     /// The log in this folder, from this level on.
     pub fn new(folder: &Path, least: LogLevel) -> Self {
-        let open = Open { file: None, size: 0, last: String::new(), repeats: 0 };
+        let open = Open { file: None, size: 0, last: VecDeque::new(), repeats: 0 };
         Self { folder: folder.to_owned(), least, open: Mutex::new(open) }
     }
 
     /// Writes one line. A log that cannot be written (a full disk) is no reason to stop.
     pub fn line(&self, level: LogLevel, place: &str, text: &str) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.last == text {
+        let mut open = held(&self.open);
+        if open.last.iter().any(|last| last == text) {
             open.repeats += 1;
             return;
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut line = String::new();
         if open.repeats > 0 {
-            line = format!("{:.3} (the line before, {} times more)\n", now.as_secs_f64(), open.repeats);
+            line = format!("{:.3} ({} lines that were here before)\n", now.as_secs_f64(), open.repeats);
         }
         line += &format!("{:.3} {level:<5} {place} {}\n", now.as_secs_f64(), redacted(text));
-        open.last = text.to_owned();
+        open.last.truncate(REMEMBERED - 1);
+        open.last.push_front(text.to_owned());
         open.repeats = 0;
         if self.write(&mut open, line.as_bytes()).is_err() {
             open.file = None; // opened anew at the next line
@@ -72,7 +78,7 @@ impl Log {
             std::fs::rename(&path, self.folder.join(BEFORE))?;
         }
         if open.file.is_none() {
-            let file = OpenOptions::new().create(true).append(true).open(&path)?;
+            let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
             open.size = file.metadata()?.len();
             open.file = Some(file);
         }
@@ -113,4 +119,43 @@ pub fn redacted(text: &str) -> String {
         rest = &after[step..];
     }
     out
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_an_invoice_nor_a_preimage_stands_whole() {
+        let invoice = format!("lnbcrt210n1{}", "p".repeat(200));
+        assert_eq!(redacted(&format!("Invoice created: {invoice}")), "Invoice created: lnbcrt21…");
+        let hash = "ab".repeat(32);
+        assert_eq!(redacted(&format!("payment hash {hash}")), format!("payment hash {hash}"));
+        assert_eq!(redacted(&format!("Preimage({hash}), é")), "Preimage(abababab…), é");
+        assert_eq!(redacted(&format!("{}:{}", invoice.to_uppercase(), "x")), "LNBCRT21…:x");
+        assert_eq!(redacted(""), "");
+    }
+
+    #[test]
+    fn it_is_bounded_and_says_once_what_is_said_again_and_again() {
+        let folder = std::env::temp_dir().join(format!("pylon-log-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let log = Log::new(&folder, LogLevel::Info);
+        for _ in 0..500 {
+            log.line(LogLevel::Info, "here:1", "to the hub");
+            log.line(LogLevel::Error, "here:1", "the hub is away");
+        }
+        log.line(LogLevel::Info, "here:2", "the hub is back");
+        let text = std::fs::read_to_string(folder.join(NAME)).unwrap();
+        assert_eq!(text.lines().count(), 4, "{text}");
+        assert!(text.contains("(998 lines that were here before)"));
+        for number in 0..100 {
+            log.line(LogLevel::Info, "here:3", &format!("{number} {}", " ".repeat(100_000)));
+        }
+        let sizes = [NAME, BEFORE].map(|name| std::fs::metadata(folder.join(name)).unwrap().len());
+        assert!(sizes.iter().all(|size| *size < LIMIT + 200_000), "{sizes:?}");
+        std::fs::remove_dir_all(&folder).unwrap();
+        log.line(LogLevel::Info, "here:4", "nowhere to write to is no reason to stop");
+    }
 }

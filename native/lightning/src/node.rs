@@ -43,6 +43,7 @@ struct Status {
     last_sync: LastSync,
     storage_error: Option<String>,
     sync_error: Option<String>,
+    panic: Option<String>,
 }
 
 fn json(value: &impl Serialize) -> Result<Vec<u8>> {
@@ -128,6 +129,7 @@ impl Node {
                 fees: status.latest_fee_rate_cache_update_timestamp,
             },
             storage_error: live.store.problem(),
+            panic: live.panic(),
             sync_error: live.syncing().and_then(|syncing| syncing.problem()),
         })
     }
@@ -214,6 +216,12 @@ impl Node {
         let invoice = Bolt11Invoice::from_str(bolt11).map_err(|error| Error::invalid("invoice", error))?;
         if invoice.amount_milli_satoshis().is_none() {
             return Err(Error::invalid("invoice", "it names no amount"));
+        }
+        if invoice.network() != self.settings.network {
+            return Err(Error::new("wrong_network", format!("an invoice of {}", invoice.network())));
+        }
+        if invoice.get_payee_pub_key() == self.id {
+            return Err(Error::new("own_invoice", "a node cannot pay itself"));
         }
         let route = RouteParametersConfig::default().with_max_total_routing_fee_msat(max_fee_msat);
         self.node()?.bolt11_payment().send(&invoice, Some(route))?;

@@ -1,6 +1,7 @@
 //! Keeps the connection to the hub: ldk-node tries again every minute only.
 
 use crate::error::{Error, Result};
+use crate::held;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,8 +17,9 @@ pub struct Peering {
 }
 
 impl Peering {
-    /// Calls `connect` where `connected` says no; pauses between attempts grow up to `longest`.
+    /// Calls `connect` where `connected` says no, in a thread of this name; pauses between attempts grow up to `longest`.
     pub fn start(
+        name: &str,
         longest: Duration,
         connected: impl Fn() -> bool + Send + 'static,
         connect: impl Fn() + Send + 'static,
@@ -25,7 +27,7 @@ impl Peering {
         let stopped = Arc::new((Mutex::new(false), Condvar::new()));
         let told = stopped.clone();
         std::thread::Builder::new()
-            .name("ldk-peer".into())
+            .name(name.into())
             .spawn(move || {
                 let mut attempts = 0;
                 let mut pause = Duration::ZERO;
@@ -51,7 +53,7 @@ impl Peering {
 
     /// Ends the loop; an attempt that is under way ends by itself.
     pub fn stop(&self) {
-        *self.stopped.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *held(&self.stopped.0) = true;
         self.stopped.1.notify_all();
     }
 }
@@ -63,11 +65,12 @@ fn pause_after(attempts: u32, longest: Duration) -> Duration {
 
 /// Whether it was stopped within this time.
 fn waited(stopped: &(Mutex<bool>, Condvar), time: Duration) -> bool {
-    let flag = stopped.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let flag = held(&stopped.0);
     *stopped.1.wait_timeout_while(flag, time, |stopped| !*stopped).unwrap_or_else(PoisonError::into_inner).0
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use std::sync::mpsc;
@@ -79,6 +82,7 @@ mod tests {
         let up = Arc::new(Mutex::new(false));
         let state = up.clone();
         let peering = Peering::start(
+            "peer",
             PACE,
             move || {
                 asked.send(()).unwrap();

@@ -2,13 +2,15 @@
 
 use crate::error::{Error, Result};
 use crate::events::told;
+use crate::held;
+use ldk_node::Event;
 use ldk_node::tokio::sync::Notify;
 use ldk_node::tokio::task::JoinHandle;
 use ldk_node::tokio::{self, runtime::Runtime};
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// The place where an event waits, and the socket that says so. It outlives a stop of the node.
@@ -53,7 +55,7 @@ impl Waiting {
     }
 
     fn held(&self) -> MutexGuard<'_, Option<Vec<u8>>> {
-        self.event.lock().unwrap_or_else(PoisonError::into_inner)
+        held(&self.event)
     }
 
     fn take(&self) -> Option<Vec<u8>> {
@@ -81,8 +83,13 @@ pub struct Pump {
 }
 
 impl Pump {
-    /// Begins with the event that waits in the node's own queue.
-    pub fn start(runtime: &Runtime, node: Arc<ldk_node::Node>, waiting: Arc<Waiting>) -> Self {
+    /// Begins with the event that waits in the node's own queue; `before` sees each before it is told.
+    pub fn start(
+        runtime: &Runtime,
+        node: Arc<ldk_node::Node>,
+        waiting: Arc<Waiting>,
+        before: impl Fn(&Event) + Send + 'static,
+    ) -> Self {
         let stop = Arc::new(Notify::new());
         let stopped = stop.clone();
         let task = runtime.spawn(async move {
@@ -91,6 +98,7 @@ impl Pump {
                     event = node.next_event_async() => event,
                     () = stopped.notified() => return,
                 };
+                before(&event);
                 // A struct of numbers and texts has a text.
                 waiting.put(serde_json::to_vec(&told(&event)).unwrap_or_default());
                 tokio::select! {

@@ -34,7 +34,7 @@ pub struct Settings {
     pub alias: Option<String>,
     /// The hub: it may open channels that need no confirmation, and no coins are kept back for its channels.
     pub trusted: Option<(PublicKey, SocketAddress)>,
-    /// Who opens channels just in time (LSPS2), with its token.
+    /// Who opens channels just in time (LSPS2), with its token; the hub, where nobody is named.
     pub lsps2: Option<(PublicKey, SocketAddress, Option<String>)>,
     /// The role of the hub: it opens channels just in time and forwards over private channels.
     pub service: bool,
@@ -74,6 +74,11 @@ impl Settings {
     /// Whether ldk-node follows the chain by itself (it does so for bitcoind alone).
     pub fn follows_itself(&self) -> bool {
         self.chain.starts_with("bitcoind://")
+    }
+
+    /// Whether the chain comes from an Electrum server.
+    pub fn is_electrum(&self) -> bool {
+        self.chain.starts_with("tcp://") || self.chain.starts_with("ssl://")
     }
 
     /// Our side of a channel.
@@ -117,8 +122,11 @@ impl Settings {
         if let Some(alias) = &self.alias {
             builder.set_node_alias(alias.clone())?;
         }
-        if let Some((id, address, token)) = &self.lsps2 {
-            builder.set_liquidity_source_lsps2(*id, address.clone(), token.clone());
+        // A channel from whoever is asked for channels may be filled by one payment (10 % at once otherwise); a payment of
+        // which they keep a part is refused, but for an invoice that was made so.
+        let hub = self.trusted.clone().map(|(id, address)| (id, address, None));
+        if let Some((id, address, token)) = self.lsps2.clone().or(hub) {
+            builder.set_liquidity_source_lsps2(id, address, token);
         }
         if self.service {
             builder.set_liquidity_provider_lsps2(LSPS2ServiceConfig {
@@ -145,7 +153,7 @@ impl Settings {
             builder.set_chain_source_bitcoind_rpc(host, port, user, password);
         } else if chain.starts_with("http://") || chain.starts_with("https://") {
             builder.set_chain_source_esplora(chain.into(), Some(EsploraSyncConfig { background_sync_config: None }));
-        } else if chain.starts_with("tcp://") || chain.starts_with("ssl://") {
+        } else if self.is_electrum() {
             builder.set_chain_source_electrum(chain.into(), Some(ElectrumSyncConfig { background_sync_config: None }));
         } else {
             return Err(Error::invalid("chain", "not tcp://, ssl://, http://, https:// or bitcoind://"));
@@ -164,6 +172,7 @@ fn bitcoind(rest: &str) -> Result<(String, String, String, u16)> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

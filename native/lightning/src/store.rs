@@ -5,15 +5,17 @@
 
 use crate::error::{Error, Result};
 use crate::held;
+use crate::writer::{Answer, Shared, Write, Written, failed, run};
 use ldk_node::lightning::io;
 use ldk_node::lightning::util::persist::{KVStore, KVStoreSync};
 use ldk_node::tokio::sync::oneshot;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::fs::{File, TryLockError};
 use std::future::Future;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -24,57 +26,33 @@ pub const LOCK: &str = "ldk.lock";
 /// What this build writes (`PRAGMA user_version`); a file of a later one is not opened.
 pub const VERSION: i64 = 1;
 
-const BATCH: usize = 512;
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
-type Written = std::result::Result<(), io::Error>;
 type Fut<T> = Pin<Box<dyn Future<Output = std::result::Result<T, io::Error>> + Send + 'static>>;
-
-enum Answer {
-    Now(mpsc::SyncSender<Written>),
-    Later(oneshot::Sender<Written>),
-}
-
-struct Write {
-    key: (String, String, String),
-    value: Option<Vec<u8>>, // None: remove
-    answer: Answer,
-}
-
-#[derive(Default)]
-struct Health {
-    problem: Option<String>,
-    /// After this the writer gives up what it cannot commit.
-    patience: Option<Instant>,
-}
-
-#[derive(Default)]
-struct Shared {
-    health: Mutex<Health>,
-    hurry: Condvar,
-}
 
 /// The store; whoever holds it holds its folder.
 pub struct Store {
     writes: Mutex<Option<mpsc::Sender<Write>>>,
-    reads: Mutex<Connection>,
+    reads: Mutex<Option<Connection>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     shared: Arc<Shared>,
     lock: Mutex<Option<File>>,
 }
 
-fn failed(error: impl std::fmt::Display) -> io::Error {
-    io::Error::new(io::ErrorKind::Other, error.to_string())
+fn closed() -> io::Error {
+    failed("the store is closed")
 }
 
 fn storage(error: impl std::fmt::Display) -> Error {
     Error::new("storage", error)
 }
 
+/// A file that nobody else reads, made where there is none.
+fn private(path: &Path) -> Result<File> {
+    File::options().create(true).append(true).mode(0o600).open(path).map_err(storage)
+}
+
 fn locked(folder: &Path) -> Result<File> {
     let path = folder.join(LOCK);
-    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(storage)?;
+    let file = private(&path)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::new("locked", "another process uses this wallet")),
@@ -118,6 +96,7 @@ impl Store {
     pub fn open(folder: &Path, full_sync: bool) -> Result<Arc<Self>> {
         let lock = locked(folder)?;
         let path = folder.join(FILE);
+        private(&path)?; // what SQLite writes beside it has the same mode
         let mut connection = connect(&path, full_sync)?;
         prepare(&mut connection)?;
         let reads = connect(&path, full_sync)?;
@@ -130,7 +109,7 @@ impl Store {
             .map_err(storage)?;
         Ok(Arc::new(Self {
             writes: Mutex::new(Some(sender)),
-            reads: Mutex::new(reads),
+            reads: Mutex::new(Some(reads)),
             writer: Mutex::new(Some(writer)),
             shared,
             lock: Mutex::new(Some(lock)),
@@ -148,20 +127,20 @@ impl Store {
         self.shared.hurry.notify_all();
     }
 
-    /// Commits what waits and lets go of the folder. What is written afterwards fails.
+    /// Commits what waits and lets go of the folder. What is asked of it afterwards fails.
     pub fn close(&self) {
         self.limit_patience(Duration::from_secs(2));
         held(&self.writes).take();
         if let Some(writer) = held(&self.writer).take() {
             let _ = writer.join(); // it panicked: there is nobody left to tell
         }
+        held(&self.reads).take();
         held(&self.lock).take();
     }
 
     fn send(&self, ns: &str, sub: &str, key: &str, value: Option<Vec<u8>>, answer: Answer) -> Written {
         let write = Write { key: (ns.into(), sub.into(), key.into()), value, answer };
-        let gone = || failed("the store is closed");
-        held(&self.writes).as_ref().ok_or_else(gone)?.send(write).map_err(|_| gone())
+        held(&self.writes).as_ref().ok_or_else(closed)?.send(write).map_err(|_| closed())
     }
 
     fn put(&self, ns: &str, sub: &str, key: &str, value: Option<Vec<u8>>) -> Written {
@@ -182,8 +161,11 @@ impl Store {
 
     fn get(&self, ns: &str, sub: &str, key: &str) -> std::result::Result<Vec<u8>, io::Error> {
         let reads = held(&self.reads);
-        let mut query =
-            reads.prepare_cached("SELECT value FROM kv WHERE ns=?1 AND sub=?2 AND key=?3").map_err(failed)?;
+        let mut query = reads
+            .as_ref()
+            .ok_or_else(closed)?
+            .prepare_cached("SELECT value FROM kv WHERE ns=?1 AND sub=?2 AND key=?3")
+            .map_err(failed)?;
         let found: Option<Vec<u8>> =
             query.query_row(params![ns, sub, key], |row| row.get(0)).optional().map_err(failed)?;
         found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such key"))
@@ -191,6 +173,7 @@ impl Store {
 
     fn keys(&self, ns: &str, sub: &str) -> std::result::Result<Vec<String>, io::Error> {
         let reads = held(&self.reads);
+        let reads = reads.as_ref().ok_or_else(closed)?;
         let mut query = reads.prepare_cached("SELECT key FROM kv WHERE ns=?1 AND sub=?2").map_err(failed)?;
         let rows = query.query_map(params![ns, sub], |row| row.get(0)).map_err(failed)?;
         rows.collect::<rusqlite::Result<_>>().map_err(failed)
@@ -201,64 +184,6 @@ impl Drop for Store {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-fn run(connection: &mut Connection, writes: &mpsc::Receiver<Write>, shared: &Shared) {
-    while let Ok(first) = writes.recv() {
-        let mut batch = vec![first];
-        while batch.len() < BATCH {
-            match writes.try_recv() {
-                Ok(write) => batch.push(write),
-                Err(_) => break,
-            }
-        }
-        let done = patiently(connection, &batch, shared);
-        for write in batch {
-            let told = done.as_ref().map_err(failed).map(|()| ());
-            match write.answer {
-                Answer::Now(answer) => drop(answer.send(told)), // nobody waits any more
-                Answer::Later(answer) => drop(answer.send(told)),
-            }
-        }
-    }
-}
-
-/// Tries to commit until it can be done, or until patience ends.
-fn patiently(connection: &mut Connection, batch: &[Write], shared: &Shared) -> rusqlite::Result<()> {
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let error = match commit(connection, batch) {
-            Ok(()) => {
-                held(&shared.health).problem = None;
-                return Ok(());
-            }
-            Err(error) => error,
-        };
-        let mut health = held(&shared.health);
-        health.problem = Some(error.to_string());
-        if health.patience.is_some_and(|end| Instant::now() >= end) {
-            return Err(error);
-        }
-        let wait = health.patience.map_or(pause, |end| pause.min(end.saturating_duration_since(Instant::now())));
-        drop(shared.hurry.wait_timeout(health, wait));
-        pause = (pause * 2).min(LONGEST_PAUSE);
-    }
-}
-
-fn commit(connection: &mut Connection, batch: &[Write]) -> rusqlite::Result<()> {
-    let transaction = connection.transaction()?;
-    {
-        let mut put = transaction
-            .prepare_cached("INSERT INTO kv VALUES (?1,?2,?3,?4) ON CONFLICT DO UPDATE SET value=excluded.value")?;
-        let mut remove = transaction.prepare_cached("DELETE FROM kv WHERE ns=?1 AND sub=?2 AND key=?3")?;
-        for Write { key: (ns, sub, key), value, .. } in batch {
-            match value {
-                Some(value) => put.execute(params![ns, sub, key, value])?,
-                None => remove.execute(params![ns, sub, key])?,
-            };
-        }
-    }
-    transaction.commit()
 }
 
 impl KVStoreSync for Store {

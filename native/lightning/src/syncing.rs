@@ -1,8 +1,12 @@
 //! Follows the chain: one loop, so that whoever asks for a sync gets one that began after it asked.
 //!
 //! ldk-node's own loop runs every ten seconds at most, and a call of its `sync_wallets` joins whatever is under way.
+//!
+//! Its Electrum client (0.24.2) loses a wake-up now and then where two threads use it (a sync, and a broadcast): a thread that was
+//! told to read finds the reader's lock still held, and waits until another call is made, twenty seconds later. So another call is made.
 
 use crate::error::{Error, Result};
+use crate::held;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -25,7 +29,7 @@ struct Shared {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        held(&self.state)
     }
 }
 
@@ -35,16 +39,32 @@ pub struct Syncing {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// Another call of the client, made while a sync takes longer than this.
+pub struct Nudge {
+    /// How long a sync may take.
+    pub after: Duration,
+    /// The call; it may last as long as the sync.
+    pub call: Box<dyn Fn() + Send>,
+}
+
 impl Syncing {
-    /// Runs `work` now, after every `interval`, and whenever it is asked for.
-    pub fn start(interval: Duration, work: impl Fn() -> Result<()> + Send + 'static) -> Result<Self> {
+    /// Runs `work` now, after every `interval`, and whenever it is asked for, in a thread of this name.
+    pub fn start(name: &str, interval: Duration, work: impl Fn() -> Result<()> + Send + 'static) -> Result<Self> {
         let shared = Arc::new(Shared::default());
         let told = shared.clone();
         let thread = std::thread::Builder::new()
-            .name("ldk-sync".into())
+            .name(name.into())
             .spawn(move || run(&told, interval, &work))
             .map_err(|error| Error::new("failed", error))?;
         Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// From now on makes another call where a sync takes long.
+    pub fn nudged(self, name: &str, nudge: Nudge) -> Result<Self> {
+        let shared = self.shared.clone();
+        let nudging = move || watch(&shared, &nudge);
+        std::thread::Builder::new().name(name.into()).spawn(nudging).map_err(|error| Error::new("failed", error))?;
+        Ok(self)
     }
 
     /// Waits for a sync that began after this call, and says how it ended.
@@ -84,7 +104,7 @@ impl Syncing {
             state = self.shared.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         drop(state);
-        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(thread) = held(&self.thread).take() {
             let _ = thread.join(); // its panics are caught within
         }
     }
@@ -100,6 +120,7 @@ fn run(shared: &Shared, interval: Duration, work: &impl Fn() -> Result<()>) {
             continue;
         }
         state.begun += 1;
+        shared.changed.notify_all();
         drop(state);
         let done = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Error::panic(&*panic)));
         due = Instant::now() + interval;
@@ -110,7 +131,28 @@ fn run(shared: &Shared, interval: Duration, work: &impl Fn() -> Result<()>) {
     }
 }
 
+fn watch(shared: &Shared, nudge: &Nudge) {
+    let mut state = shared.state();
+    while !state.stopped {
+        let watched = state.begun;
+        if watched == state.ended {
+            state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            continue;
+        }
+        let same = |state: &mut State| !state.stopped && state.ended < watched;
+        let waited = shared.changed.wait_timeout_while(state, nudge.after, same);
+        let (now, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        state = now;
+        if waited.timed_out() {
+            drop(state);
+            let _ = catch_unwind(AssertUnwindSafe(|| (nudge.call)())); // the sync itself says what is wrong
+            state = shared.state();
+        }
+    }
+}
+
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -120,7 +162,7 @@ mod tests {
     fn a_sync_that_was_under_way_does_not_answer_a_later_call() {
         let (begin, begun) = mpsc::channel();
         let (go, gate) = mpsc::channel::<()>();
-        let syncing = Syncing::start(Duration::from_secs(3600), move || {
+        let syncing = Syncing::start("sync", Duration::from_secs(3600), move || {
             begin.send(()).unwrap();
             gate.recv().map_err(|error| Error::new("failed", error))
         })
@@ -144,11 +186,12 @@ mod tests {
     fn those_who_wait_share_one_sync_and_learn_how_it_ended() {
         let count = Arc::new(AtomicU64::new(0));
         let counted = count.clone();
-        let syncing = Syncing::start(Duration::from_secs(3600), move || match counted.fetch_add(1, Ordering::SeqCst) {
-            0 => Ok(()),
-            _ => Err(Error::new("chain_source", "away")),
-        })
-        .unwrap();
+        let syncing =
+            Syncing::start("sync", Duration::from_secs(3600), move || match counted.fetch_add(1, Ordering::SeqCst) {
+                0 => Ok(()),
+                _ => Err(Error::new("chain_source", "away")),
+            })
+            .unwrap();
         while syncing.shared.state().ended == 0 {
             std::thread::yield_now();
         }
@@ -161,8 +204,24 @@ mod tests {
 
     #[test]
     fn a_panic_in_a_sync_is_an_error_of_that_sync() {
-        let syncing = Syncing::start(Duration::from_secs(3600), || panic!("what a chain")).unwrap();
+        let syncing = Syncing::start("sync", Duration::from_secs(3600), || panic!("what a chain")).unwrap();
         assert_eq!(syncing.sync().unwrap_err(), Error::new("panic", "what a chain"));
+        syncing.stop(Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_sync_that_takes_long_is_nudged_and_a_quick_one_is_not() {
+        let (nudged, nudges) = mpsc::channel();
+        let (go, gate) = mpsc::channel::<()>();
+        let work = move || gate.recv().map_err(|error| Error::new("failed", error));
+        let call = Box::new(move || nudged.send(()).unwrap());
+        let syncing = Syncing::start("sync", Duration::from_secs(3600), work).unwrap();
+        let syncing = syncing.nudged("nudge", Nudge { after: Duration::from_millis(20), call }).unwrap();
+        nudges.recv().unwrap();
+        nudges.recv().unwrap();
+        go.send(()).unwrap();
+        go.send(()).unwrap();
+        syncing.sync().unwrap();
         syncing.stop(Duration::from_secs(1));
     }
 }

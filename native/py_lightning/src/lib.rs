@@ -6,6 +6,7 @@ use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 pyo3::create_exception!(pylon._native.lightning, LightningError, PyException, "(code, message) of what went wrong.");
 
@@ -45,7 +46,20 @@ fn bytes<'py>(
 
 /// A Lightning node.
 #[pyclass(frozen, module = "pylon._native.lightning")]
-struct Node(Inner);
+struct Node(Arc<Inner>);
+
+/// The nodes that there are, to be stopped when the interpreter ends.
+static NODES: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
+
+/// Stops every node; `atexit` calls it, since an object that a module holds is not dropped at the end.
+#[pyfunction]
+fn stop_all(py: Python<'_>) -> Result<()> {
+    run(py, || {
+        let nodes = std::mem::take(&mut *NODES.lock().unwrap_or_else(PoisonError::into_inner));
+        nodes.iter().filter_map(Weak::upgrade).for_each(|node| node.stop());
+        Ok(())
+    })
+}
 
 #[pymethods]
 impl Node {
@@ -93,7 +107,11 @@ impl Node {
             workers,
             log_level: log_level.into(),
         };
-        Ok(Self(run(py, || Inner::new(settings))?))
+        let node = Arc::new(run(py, || Inner::new(settings))?);
+        let mut nodes = NODES.lock().unwrap_or_else(PoisonError::into_inner);
+        nodes.retain(|node| node.strong_count() > 0);
+        nodes.push(Arc::downgrade(&node));
+        Ok(Self(node))
     }
 
     #[getter]
@@ -236,12 +254,14 @@ impl Drop for Node {
 /// What the extension offers.
 #[pymodule]
 mod lightning {
-    use super::{Bound, PyModule, PyModuleMethods, PyResult};
+    use super::{Bound, PyAnyMethods, PyModule, PyModuleMethods, PyResult, wrap_pyfunction};
     #[pymodule_export]
     use super::{LightningError, Node};
 
     #[pymodule_init]
     fn init(m: &Bound<'_, PyModule>) -> PyResult<()> {
+        let stop = wrap_pyfunction!(super::stop_all, m)?;
+        m.py().import("atexit")?.call_method1("register", (stop,))?;
         m.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }
