@@ -204,7 +204,7 @@ class Chain:
         places = self._places_above(before)
         try:
             with self._agreed():
-                engine.take(self.file, before + 1)
+                engine.follow(self.file)
         except BlockRefused:
             with self.file.change():
                 self.file.rewind(before)
@@ -267,8 +267,9 @@ class Chain:
             for _ in range(blocks):
                 self._append(empty=True)
             gone |= self._drop_invalid()
-            # Here the engine hears of it first: what it refuses is then never written. The rest of the branch is told at once.
-            engine.take(self.file, fork + 1)
+            # Here the engine hears of it before it is written, so that a refusal leaves the old branch. If we end in between, the engine
+            # is made anew at the next start.
+            engine.follow(self.file)
         places |= self._places_above(fork)
         places.update(*(one.places for one, _ in gone.values()))
         returned = [shown(row[0]) for row in rows if row[0] not in gone]

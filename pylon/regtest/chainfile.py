@@ -112,15 +112,17 @@ class ChainFile:
             raise
 
     def _prepare(self) -> None:
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
-        self._db.execute("PRAGMA foreign_keys = ON")
         found = self._db.execute("PRAGMA user_version").fetchone()[0]
         if found > VERSION:
             raise PylonError(
                 f"{self.path} has version {found} and this Pylon reads {VERSION}", hint="install the Pylon that made it, or a newer one"
             )
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute("PRAGMA foreign_keys = ON")
         if found == 0:
+            if self._db.execute("SELECT 1 FROM sqlite_schema").fetchone():
+                raise PylonError(f"{self.path} is a database, but not a private network's chain", hint="move the file away")
             header, transactions = read_block(GENESIS)
             self._db.executescript(f"BEGIN IMMEDIATE; {SCHEMA}")
             self._db.execute("INSERT INTO meta VALUES ('reward_key', ?)", (os.urandom(32),))

@@ -1,7 +1,7 @@
 """An Electrum server over the private chain, on loopback: sessions, subscriptions, limits. What it says is in `answers.py`.
 
-A line is a request or a batch of them. Whatever is wrong with it gets an error; a line without end, or a reader that does not read, is hung
-up on. Everything between a request and its answer happens in one step of the loop, so a subscription misses nothing.
+A line is a request or a batch of them. Whatever is wrong with it gets an error; who sends a line without end, or does not read, is hung up
+on. Between a request and its answer the loop does nothing else, so a subscription misses nothing.
 """
 
 from __future__ import annotations
@@ -69,13 +69,11 @@ class Session:
         """Answer line by line, until the other side or we hang up."""
         try:
             while line := await reader.readline():
-                said = self.answer(line)
+                said = await self.answer(line)
                 if said is not None:
                     self._writer.write(said)
                     async with asyncio.timeout(SLOW_SECONDS):
                         await self._writer.drain()
-                # A client that sends without a break leaves the others their turn.
-                await asyncio.sleep(0)
         except ValueError:  # of readline, for a line without end
             self._writer.write(_line(_failed(None, Fault(INVALID_REQUEST, f"a line has at most {MAX_LINE} bytes"))))
         except TimeoutError:
@@ -87,43 +85,48 @@ class Session:
         """End the connection now, whatever is still to be said."""
         self._writer.transport.abort()
 
-    def answer(self, line: bytes) -> bytes | None:
-        """The answer to a line; None where it asks for none."""
+    async def answer(self, line: bytes) -> bytes | None:
+        """The answer to a line; None where it asks for none. After each request the others have their turn."""
         try:
             asked = orjson.loads(line)
         except orjson.JSONDecodeError:
             return _line(_failed(None, Fault(PARSE_ERROR, "invalid JSON")))
-        if not isinstance(asked, list):
-            said = self._one(asked)
-            return None if said is None else _bounded(said)
-        if not asked or len(asked) > MAX_BATCH:
+        if isinstance(asked, list) and not 1 <= len(asked) <= MAX_BATCH:
             return _line(_failed(None, Fault(INVALID_REQUEST, f"a batch has 1 to {MAX_BATCH} requests")))
-        parts, size = [], 0
-        for one in asked:
-            if (said := self._one(one)) is not None:
-                part = _bounded(said) if size <= MAX_ANSWER else _line(_failed(said["id"], Fault(BAD_REQUEST, "response too large")))
-                size += len(part)
-                parts.append(part[:-1])
-        return b"[" + b",".join(parts) + b"]\n" if parts else None
+        parts: list[bytes] = []
+        room = MAX_ANSWER
+        for one in asked if isinstance(asked, list) else [asked]:
+            part = self._one(one, room)
+            if part is not None:
+                parts.append(part)
+                room -= len(part)
+            await asyncio.sleep(0)
+        if not parts:
+            return None
+        return b"[" + b",".join(parts) + b"]\n" if isinstance(asked, list) else parts[0] + b"\n"
 
-    def _one(self, asked: object) -> dict[str, Any] | None:
-        number = None
+    def _one(self, asked: object, room: int) -> bytes | None:
+        number: object = None
         try:
             if not isinstance(asked, dict) or not isinstance(asked.get("method"), str):
                 raise Fault(INVALID_REQUEST, "a request is an object with a method")
-            number = asked.get("id")
-            if isinstance(number, list | dict):
-                number = None
+            if isinstance(asked.get("id"), list | dict):
                 raise Fault(INVALID_REQUEST, "an id is a number or a text")
+            number = asked.get("id")
             method = self._methods.get(asked["method"])
             if method is None:
                 raise Fault(UNKNOWN_METHOD, f"unknown method {asked['method'][:100]!r}")
-            said = {"jsonrpc": "2.0", "result": method.answer(*arguments(method, asked.get("params", []))), "id": number}
+            ordered = arguments(method, asked.get("params", []))
+            if room <= 0:
+                raise Fault(BAD_REQUEST, "response too large")
+            said = orjson.dumps({"jsonrpc": "2.0", "result": method.answer(*ordered), "id": number})
+            if len(said) > MAX_ANSWER:
+                raise Fault(BAD_REQUEST, "response too large")
         except Fault as fault:
-            said = _failed(number, fault)
+            said = orjson.dumps(_failed(number, fault))
         except PylonError as error:
             log.error("electrum: %s", error.message)
-            said = _failed(number, Fault(DAEMON_ERROR, error.message))
+            said = orjson.dumps(_failed(number, Fault(DAEMON_ERROR, error.message)))
         # JSON-RPC 2.0: what has no id is not answered.
         return None if isinstance(asked, dict) and "id" not in asked else said
 
@@ -173,11 +176,6 @@ def _failed(number: object, fault: Fault) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "error": {"code": fault.code, "message": fault.message}, "id": number}
 
 
-def _bounded(said: dict[str, Any]) -> bytes:
-    line = _line(said)
-    return line if len(line) <= MAX_ANSWER else _line(_failed(said["id"], Fault(BAD_REQUEST, "response too large")))
-
-
 class ElectrumServer:
     """The server over a chain. `start`, then `aclose`."""
 
@@ -216,7 +214,12 @@ class ElectrumServer:
     def _changed(self, change: Change) -> None:
         statuses: dict[bytes, str | None] = {}
         for session in self._sessions.values():
-            session.tell(change, statuses)
+            try:
+                session.tell(change, statuses)
+            except (Fault, PylonError) as error:
+                # It cannot be told what it waits for: it connects again, asks, and gets the error.
+                log.error("electrum: a session cannot be told of a change: %s", error)
+                session.hang_up()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

@@ -77,13 +77,13 @@ class Engine:
     def follow(self, file: ChainFile) -> None:
         """Bring it to the last block of the file, in a new folder where this one does not lead there. Raises BlockRefused."""
         try:
-            self.take(file, self._fork(file) + 1)
+            self._take(file, self._fork(file) + 1)
         except BlockRefused:
+            # A damaged folder is found out late, when an old block is read: whether it is that, a new folder tells.
             self.wipe()
-            self.take(file, 1)
+            self._take(file, 1)
 
-    def take(self, file: ChainFile, first: int) -> None:
-        """Hand over the blocks of the file from a height on. Raises BlockRefused where it then stands elsewhere than the file."""
+    def _take(self, file: ChainFile, first: int) -> None:
         last = file.height()
         for height in range(first, last + 1):
             self._feed(file.block(height))

@@ -55,7 +55,7 @@ async def test_a_subscriber_hears_of_a_payment_and_of_its_block(chain: Chain, cl
     txid = Coins(chain).pay(SOMEBODY, 50_000)
     first = await client.read()
     assert first["params"][0] == PLACE
-    assert (await client.ask("blockchain.scripthash.get_history", PLACE))["result"] == [{"tx_hash": txid, "height": 0, "fee": 284}]
+    assert (await client.ask("blockchain.scripthash.get_history", PLACE))["result"] == [{"tx_hash": txid, "height": 0, "fee": 286}]
     chain.mine()
     header, second = await client.read(), await client.read()
     assert header["params"][0]["height"] == 111
