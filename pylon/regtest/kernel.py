@@ -69,7 +69,10 @@ class Engine:
 
     def close(self) -> None:
         """Let go of the folder; what the engine has not written yet is written."""
-        self._manager = None
+        if self._manager is not None:
+            # Not left to the collector: an error on its way up may hold it, and its files stay locked until it is gone.
+            self._manager.__exit__(None, None, None)
+            self._manager = None
 
     def _checked(self, _data: object, _block: object, state: Any) -> None:
         self._verdict = state.block_validation_result
