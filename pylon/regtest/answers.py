@@ -44,7 +44,7 @@ class Fault(Exception):
 class Method:
     """One method: what answers, and the names of its arguments; the first `needed` must be there."""
 
-    answer: Callable[..., object]
+    answer: Callable[..., Any]
     names: tuple[str, ...] = ()
     needed: int = 0
 

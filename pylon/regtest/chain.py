@@ -31,7 +31,7 @@ from pylon.regtest.blocks import (
     write_header,
 )
 from pylon.regtest.chainfile import ChainFile, Removed, place_of
-from pylon.regtest.kernel import BlockRefused, Engine, verify_scripts
+from pylon.regtest.kernel import Engine, verify_scripts
 from pylon.regtest.mempool import Refused
 
 HALVING: Final = 150
@@ -196,7 +196,8 @@ class Chain:
         """Make blocks of what waits. Raises ClockBehind, PylonError where the disk refuses: then the chain is as it was."""
         if count < 1:
             raise ValueError("at least one block is mined")
-        engine = self._ready_to_mine()
+        self._next_time()
+        engine = self._ready()
         before = self.height
         with self.file.change():
             for _ in range(count):
@@ -205,16 +206,12 @@ class Chain:
         try:
             with self._agreed():
                 engine.follow(self.file)
-        except BlockRefused:
+        except PylonError:
             with self.file.change():
                 self.file.rewind(before)
             raise
         self._tell(places, tip=True)
         return self._hashes(before + 1)
-
-    def _ready_to_mine(self) -> Engine:
-        self._next_time()
-        return self._ready()
 
     def _next_time(self) -> int:
         """The time of the next block. Raises ClockBehind."""
@@ -258,7 +255,8 @@ class Chain:
         height = self.height
         if not 1 <= depth <= height or blocks <= depth:
             raise ValueError(f"depth is 1 to {height} and at least {depth + 1} blocks replace {depth}")
-        engine = self._ready_to_mine()
+        self._next_time()
+        engine = self._ready()
         fork = height - depth
         places = self._places_above(fork)
         with self._agreed(), self.file.change():

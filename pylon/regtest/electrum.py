@@ -1,7 +1,7 @@
 """An Electrum server over the private chain, on loopback: sessions, subscriptions, limits. What it says is in `answers.py`.
 
 A line is a request or a batch of them. Whatever is wrong with it gets an error; who sends a line without end, or does not read, is hung up
-on. Between a request and its answer the loop does nothing else, so a subscription misses nothing.
+on. What changes between a request and its answer is told after the answer, so a subscription misses nothing and ends with the newest.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ MAX_ANSWER: Final = 16 << 20
 MAX_UNREAD: Final = 8 << 20
 """Bytes that a session may leave unread."""
 MAX_BATCH: Final = 1_000
-MAX_SUBSCRIPTIONS: Final = 50_000
-MAX_SESSIONS: Final = 200
+MAX_SUBSCRIPTIONS: Final = 10_000
+"""Of one session."""
+MAX_SESSIONS: Final = 100
 LATELY_SECONDS: Final = 15.0
 """A node that follows the chain by asking does so within this time; who has subscribed and does not ask is not waited for."""
 LOOK_SECONDS: Final = 0.02
@@ -58,6 +59,8 @@ class Session:
         """The height that it was last told when it asked."""
         self.asked = 0.0
         self._told: dict[bytes, str | None] = {}
+        self._held: list[bytes] | None = None
+        """What is to be told after the answer that is being made."""
         self._methods = {
             **answers.methods,
             "blockchain.headers.subscribe": Method(self._subscribe_headers),
@@ -69,11 +72,13 @@ class Session:
         """Answer line by line, until the other side or we hang up."""
         try:
             while line := await reader.readline():
-                said = await self.answer(line)
-                if said is not None:
+                self._held = []
+                if (said := await self.answer(line)) is not None:
                     self._writer.write(said)
-                    async with asyncio.timeout(SLOW_SECONDS):
-                        await self._writer.drain()
+                self._writer.writelines(self._held)
+                self._held = None
+                async with asyncio.timeout(SLOW_SECONDS):
+                    await self._writer.drain()
         except ValueError:  # of readline, for a line without end
             self._writer.write(_line(_failed(None, Fault(INVALID_REQUEST, f"a line has at most {MAX_LINE} bytes"))))
         except TimeoutError:
@@ -162,10 +167,13 @@ class Session:
                 self._push("blockchain.scripthash.subscribe", [shown(place), statuses[place]])
 
     def _push(self, method: str, params: list[object]) -> None:
+        line = _line({"jsonrpc": "2.0", "method": method, "params": params})
         if self._writer.transport.get_write_buffer_size() > MAX_UNREAD:
             self.hang_up()
+        elif self._held is not None:
+            self._held.append(line)
         elif not self._writer.is_closing():
-            self._writer.write(_line({"jsonrpc": "2.0", "method": method, "params": params}))
+            self._writer.write(line)
 
 
 def _line(said: dict[str, Any]) -> bytes:

@@ -15,7 +15,8 @@ import pytest
 
 from pylon.errors import PylonError
 from pylon.regtest import kernel
-from pylon.regtest.chain import MAX_AHEAD, Chain, ClockBehind
+from pylon.regtest.chain import MAX_AHEAD, Chain, Change, ClockBehind
+from pylon.regtest.chainfile import ChainFile
 from pylon.regtest.coins import Coins
 from pylon.regtest.kernel import BlockRefused
 from tests.regtest.spending import SOMEBODY, Coin, open_coin, outcome, spend
@@ -159,6 +160,27 @@ def test_what_the_engine_refuses_is_taken_back(chain: Chain, monkeypatch: pytest
             assert (chain.height, chain.tip, chain.mempool) == (*before, 1)
     chain.mine()
     assert chain.where(txid) == (111, chain.tip)
+
+
+def test_an_engine_that_cannot_go_on_leaves_the_chain_as_it_was(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its folder is gone and cannot be made: no block is left in our file, and all is well when it can."""
+    before = (chain.height, chain.tip)
+    told: list[Change] = []
+    chain.watch(told.append)
+    with monkeypatch.context() as patch:
+        patch.setattr(kernel.Engine, "follow", stuck)
+        for step in (lambda: chain.mine(2), lambda: chain.reorg(1, 3)):
+            with pytest.raises(PylonError, match="no room"):
+                step()
+            assert (chain.height, chain.tip) == before
+    assert told == []
+    chain.mine()
+    assert len(told) == 1
+
+
+def stuck(_engine: kernel.Engine, _file: ChainFile) -> None:
+    """An engine without a disk."""
+    raise PylonError("no room")
 
 
 def test_a_newer_version_is_refused_and_untouched(tmp_path: Path) -> None:
