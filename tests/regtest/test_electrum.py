@@ -295,7 +295,7 @@ METHODS = [STATUS, HEADER, "blockchain.scripthash.unsubscribe", "no.such"]
 
 
 @given(st.data())
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_is_asked_is_answered_in_form(chain: Chain, data: st.DataObject) -> None:
     """Any JSON as arguments of any method, alone or in a batch, and any bytes: results and errors, never anything else."""
     told = Answers(chain)
