@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
-from pylon.errors import PaymentError, PylonError
-from pylon.lightning.node import LightningError
+from pylon.errors import PaymentError, PaymentUnknown, PylonError
+from pylon.lightning.node import LightningError, LightningNode
 from pylon.units import Msat, msat_of_sats
 from pylon.wallets.base import Channel
 from pylon.wallets.ldk import backup
 from pylon.wallets.ldk.life import Life
-from pylon.wallets.ldk.trouble import explain
+from pylon.wallets.ldk.trouble import code_of, explain
+
+ARRIVING = 15.0
+"""Seconds in which the chain should show a transaction of ours."""
 
 
 class Coins:
@@ -18,6 +22,7 @@ class Coins:
 
     def __init__(self, life: Life) -> None:
         self._life = life
+        self._sending = asyncio.Lock()
 
     async def channels(self) -> list[Channel]:
         """The channels that are open or being opened."""
@@ -52,18 +57,40 @@ class Coins:
             raise explain(error, self._life.home.folder) from error
 
     async def send(self, address: str, amount: Msat | None, sat_per_vbyte: int | None) -> bytes:
-        """Send coins, or all of them. Raises PaymentError."""
+        """Send coins, or all of them. Raises PaymentError where none left, PaymentUnknown where it is not sure that the chain has them."""
         if amount is not None and (amount <= 0 or amount % 1000):
             raise PaymentError("coins are sent in whole sats")
         if sat_per_vbyte is not None and sat_per_vbyte <= 0:
             raise PaymentError("a fee rate is one sat per virtual byte at least")
         node = await self._life.node()
-        try:
-            txid = await node.send_onchain(address, None if amount is None else amount // 1000, sat_per_vbyte)
-        except LightningError as error:
-            problem = explain(error, self._life.home.folder)
-            raise PaymentError(problem.message, hint=problem.hint) from error
+        async with self._sending:
+            try:
+                # The library spends the same coins twice until it has seen its last transaction on the chain: the later one takes the place
+                # of the earlier one, or is refused where nobody is told.
+                await node.sync()
+                txid = await node.send_onchain(address, None if amount is None else amount // 1000, sat_per_vbyte)
+            except LightningError as error:
+                raise self._refused(error, address) from error
+            await self._arrived(node, txid)
         return bytes.fromhex(txid)
+
+    async def _arrived(self, node: LightningNode, txid: str) -> None:
+        """Wait until the chain shows the transaction. Raises PaymentUnknown."""
+        try:
+            async with asyncio.timeout(ARRIVING):
+                while txid not in {payment.txid for payment in await node.payments() if payment.kind == "onchain"}:
+                    await node.sync()
+        except (TimeoutError, LightningError) as error:
+            raise PaymentUnknown(
+                f"the coins are on their way by transaction {txid}, and the chain has not shown it yet",
+                hint="look for it before you send again; `pylon wallet balance` tells when it is there",
+            ) from error
+
+    def _refused(self, error: LightningError, address: str) -> PaymentError:
+        if code_of(error) == "invalid" and str(error.args[1]).startswith("address"):
+            return PaymentError(f"{address!r} is no address on {self._life.home.network}", hint="another network's is none here")
+        problem = explain(error, self._life.home.folder)
+        return PaymentError(problem.message, hint=problem.hint)
 
     async def backup(self, target: Path) -> None:
         """See `pylon.wallets.ldk.backup`."""
