@@ -7,7 +7,6 @@ import asyncio
 import hashlib
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
 import pytest
