@@ -9,7 +9,9 @@ import logging
 import time
 
 from pylon.market.job import Role
+from pylon.market.payment import Status
 from pylon.market.signals import Expired, Settled
+from pylon.node.journal import Payment
 from pylon.node.node import Node
 from pylon.wallets.base import Direction, PaymentStatus, Wallet, WalletEvent
 
@@ -33,11 +35,19 @@ def take(node: Node, event: WalletEvent) -> None:
         if job is not None:
             node.apply(Role.PROVIDER, job.id, Settled(event.amount, event.preimage or b""))
             return
-        payment = node.ledger.payment(Direction.IN, event.payment_hash)
-        if payment is None:
-            log.warning("a payment arrived for an invoice that this ledger does not know (%d msat)", event.amount)
-            return
         with node.ledger.transaction(full=True):
-            node.ledger.settle(Direction.IN, event.payment_hash, now=time.time(), preimage=event.preimage or b"")
-    elif event.status in (PaymentStatus.EXPIRED, PaymentStatus.FAILED) and job is not None:
-        node.apply(Role.PROVIDER, job.id, Expired())
+            if node.ledger.payment(Direction.IN, event.payment_hash) is None:
+                # The wallet's own business (a faucet), or a ledger that was lost: it is money all the same, and has its line.
+                log.warning("a payment of %d msat arrived for an invoice that this ledger does not know", event.amount)
+                node.ledger.intend(Payment(
+                    direction=Direction.IN, payment_hash=event.payment_hash, bolt11="", amount=event.amount, status=Status.OPEN,
+                    at=float(event.at), memo="not an invoice of this journal",
+                ))
+            node.ledger.settle(
+                Direction.IN, event.payment_hash, now=time.time(), preimage=event.preimage or b"", received=event.amount
+            )
+    elif event.status in (PaymentStatus.EXPIRED, PaymentStatus.FAILED):
+        if job is not None:
+            node.apply(Role.PROVIDER, job.id, Expired())
+        else:
+            node.ledger.close_invoice(event.payment_hash)

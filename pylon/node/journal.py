@@ -151,15 +151,18 @@ class Journal:
         self.take(payment_hash, Sent(), now=now)
 
     def settle(
-        self, direction: Direction, payment_hash: bytes, *, now: float, fee: Msat = NO_FEE, preimage: bytes = b"", own: bool = False
+        self, direction: Direction, payment_hash: bytes, *, now: float, fee: Msat = NO_FEE, preimage: bytes = b"", own: bool = False,
+        received: Msat | None = None,
     ) -> None:
-        """The payment is settled; said again, nothing changes. One without an intent, or an invoice, is a bug and raises."""
+        """The payment is settled; said again, nothing changes. One without an intent, or an invoice, is a bug and raises. `received`: what
+        came for an invoice of ours, where a payer gave more than it asks."""
         if direction is Direction.OUT:
             self.take(payment_hash, Paid(preimage, fee, own), now=now)
             return
         touched = self._db.run(
-            "UPDATE payments SET status=?, settled_at=?, preimage=?, own=? WHERE direction=? AND payment_hash=? AND status<>?",
-            Status.SETTLED, now, self._vault.seal(preimage, payment_hash) or None, own, direction, payment_hash, Status.SETTLED,
+            "UPDATE payments SET status=?, settled_at=?, preimage=?, own=?, amount=coalesce(?, amount) "
+            "WHERE direction=? AND payment_hash=? AND status<>?",
+            Status.SETTLED, now, self._vault.seal(preimage, payment_hash) or None, own, received, direction, payment_hash, Status.SETTLED,
         )
         if touched == 0 and self.payment(direction, payment_hash) is None:
             raise AssertionError("a payment is settled that the journal never heard of")
@@ -186,6 +189,15 @@ class Journal:
     def invoices(self) -> list[Payment]:
         """Invoices of ours that are open."""
         return self._in_states(Direction.IN, (Status.OPEN,))
+
+    def settled(self, *, before: float) -> list[tuple[Direction, bytes, Msat, Msat]]:
+        """Direction, hash, amount and fee of what the wallet of now has settled before that time; what we paid ourselves it never saw."""
+        rows = self._db.rows(
+            "SELECT direction, payment_hash, amount, fee FROM payments "
+            "WHERE status=? AND own=0 AND wallet=? AND network=? AND settled_at<?",
+            Status.SETTLED, self.purse.wallet, self.purse.network, before,
+        )
+        return [(Direction(direction), bytes(hashed), Msat(amount), Msat(fee)) for direction, hashed, amount, fee in rows]
 
     def payments(self, limit: int) -> list[Payment]:
         """The newest lines, newest first."""

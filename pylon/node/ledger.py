@@ -17,8 +17,9 @@ from pylon.errors import PylonError
 from pylon.market.effects import AnyEffect, Pay
 from pylon.market.job import BuyerJob, Job, ProviderJob, Role
 from pylon.market.payment import Status
-from pylon.node import journal, migration
+from pylon.node import differences, journal, migration
 from pylon.node.database import Database
+from pylon.node.differences import Difference
 from pylon.node.journal import Journal, Payment, Purse
 from pylon.node.records import Records
 from pylon.node.vault import Vault
@@ -41,6 +42,7 @@ SCHEMA = (
     "CREATE INDEX effects_todo ON effects (done) WHERE done = 0",
     "CREATE INDEX effects_of_job ON effects (role, job)",
     *journal.SCHEMA,
+    *differences.SCHEMA,
     "CREATE TABLE deleted (id TEXT NOT NULL, author TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (id, author)) STRICT",
     "CREATE INDEX deleted_by_time ON deleted (at)",
     "CREATE TABLE marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT",
@@ -213,6 +215,17 @@ class Ledger(Journal):
         """From now on the lines of the journal are of this wallet and network."""
         self.set_fact(WALLET, f"{purse.wallet} {purse.network}")
         self.purse = purse
+
+    # Where the journal and the wallet differ.
+
+    def note(self, found: Sequence[Difference], *, now: float) -> list[Difference]:
+        """Keep what a comparison with the wallet found; those that are new."""
+        with self.transaction():
+            return differences.keep(self._db, self.purse, found, now=now)
+
+    def differences(self) -> list[Difference]:
+        """All that were ever seen, oldest first; `gone_at` says that one is no more."""
+        return differences.of(self._db)
 
     def fact(self, name: str) -> str | None:
         """Something this ledger knows about itself."""

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from pylon.market.effects import Publish
 from pylon.market.job import BuyerJob, Role
 from pylon.market.payment import Status
-from pylon.node import journal
+from pylon.node import differences, journal
 from pylon.node.database import Database
 from pylon.node.records import Records, as_kept_before
 from pylon.node.vault import Vault
@@ -26,7 +26,7 @@ def from_1(database: Database, vault: Vault) -> None:
     """To version 2, inside a transaction."""
     database.run("ALTER TABLE payments RENAME TO payments_1")
     database.run("DROP INDEX payments_by_status")
-    for statement in journal.SCHEMA:
+    for statement in (*journal.SCHEMA, *differences.SCHEMA):
         database.run(statement)
     database.run("CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT")
     database.run("INSERT INTO facts VALUES ('wallet', ?)", f"{WALLET} {NETWORK}")

@@ -128,8 +128,8 @@ class Node:
                     direction=Direction.IN, payment_hash=payment_hash, bolt11=bolt11, amount=amount, status=Status.OPEN, at=now,
                     memo=f"pylon:{job.id}", job=job.id, peer=job.request.pubkey,
                 ))
-            case Settled(preimage=preimage, own=own) if isinstance(job, ProviderJob):
-                self.ledger.settle(Direction.IN, job.payment_hash, now=now, preimage=preimage, own=own)
+            case Settled(amount=amount, preimage=preimage, own=own) if isinstance(job, ProviderJob):
+                self.ledger.settle(Direction.IN, job.payment_hash, now=now, preimage=preimage, own=own, received=amount)
             case Paid() | PayFailed() | PayUnknown() if isinstance(job, BuyerJob) and job.quote:
                 self.ledger.take(job.quote.payment_hash, signal, now=now)
             case _:

@@ -21,7 +21,7 @@ from pylon.control.server import ControlServer
 from pylon.errors import NoBackend, UsageError
 from pylon.market.job import ProviderState, Role
 from pylon.market.terms import Terms
-from pylon.node import earning, localrelay, succession
+from pylon.node import earning, localrelay, reconcile, succession
 from pylon.node.allowance import limits_of
 from pylon.node.announce import Announcer
 from pylon.node.calls import Calls
@@ -136,6 +136,7 @@ class Service:
         self.node.performer = performer
         self._run(stack, earning.follow(self.node, self.wallet), "the wallet's news")
         self.payments.resume()
+        self._run(stack, reconcile.once(self.node, self.wallet), "the comparison with the wallet", ends=True)
         if self.provides or self.node.open_jobs(Role.BUYER) or self.node.open_jobs(Role.PROVIDER):
             await self.relays()
         self.node.resume(provides=self.provides)
@@ -150,12 +151,12 @@ class Service:
         await self._control.start()
         stack.push_async_callback(self._control.aclose)
 
-    def _run(self, stack: AsyncExitStack, work: Coroutine[None, None, None], what: str) -> None:
-        """Keep a task for the node's whole life; its unexpected end stops the node rather than leaving it half alive."""
+    def _run(self, stack: AsyncExitStack, work: Coroutine[None, None, None], what: str, *, ends: bool = False) -> None:
+        """Keep a task for the node's whole life; its unexpected end stops the node rather than leaving it half alive. `ends`: it may."""
         task = asyncio.get_running_loop().create_task(work)
 
         def ended(done: asyncio.Task[None]) -> None:
-            if not done.cancelled():
+            if not done.cancelled() and not (ends and done.exception() is None):
                 log.critical("%s ended; the node stops", what, exc_info=done.exception())
                 self._stopping.set()
 
