@@ -15,6 +15,7 @@ from pylon.cli.common import Context, command, json_option, out, pass_context, p
 from pylon.cli.doctor_wallet import lightning_build, wallet_checks
 from pylon.cli.identity import open_identity
 from pylon.cli.node import Document, ask, read_ledger
+from pylon.cli.wallet_money import journal_check
 from pylon.config import Config
 from pylon.errors import NoBackend, NotSetUp, PylonError
 from pylon.market.job import BuyerState, ProviderJob, ProviderState
@@ -39,6 +40,7 @@ def doctor(context: Context, verbose: bool, as_json: bool) -> int | None:
     if identity.level == OK:
         checks += _relays(context, config, verbose)
         checks += wallet_checks(context.home, config)
+        checks.append(tried("journal", lambda: journal_check(context.home)))
         checks += _owed(context)
     ok = all(check.level != FAIL for check in checks)
     if as_json:

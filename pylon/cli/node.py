@@ -65,11 +65,11 @@ def ask_running(home: Home, name: str) -> Document | None:
     return None if raw is None else msgspec.json.decode(raw, type=Document)
 
 
-def read_ledger(home: Home, read: Callable[[Ledger], T], empty: T) -> T:
-    """What the ledger says, without a node; `empty` for a home where nothing has happened."""
+def read_ledger(home: Home, read: Callable[[Ledger], T], empty: T, *, secret: bytes | None = None) -> T:
+    """What the ledger says, without a node; `empty` for a home where nothing has happened. `secret` opens what is sealed."""
     need_identity(home)
     try:
-        ledger = Ledger(home.ledger, readonly=True)
+        ledger = Ledger(home.ledger, readonly=True, secret=secret)
     except NotSetUp:
         return empty  # no file, or one that a node is just making
     try:

@@ -12,8 +12,12 @@ from pylon.cli.infer import Answer
 from pylon.cli.verdict import Run
 from pylon.config import Config
 from pylon.market.job import BuyerJob, Refusal, Trouble
+from pylon.market.limits import Limits
 from pylon.market.payment import Status
-from pylon.node import documents
+from pylon.node import accounts, documents
+from pylon.node.allowance import Left
+from pylon.node.differences import Difference, Kind
+from pylon.node.figures import Purse, Total
 from pylon.node.journal import Payment
 from pylon.node.submission import SubmitArgs, draft_job, request_of
 from pylon.nostr.keys import Keys
@@ -32,6 +36,7 @@ def fields(path: str) -> list[str]:
         "pylon job list": _jobs, "pylon rlm": _run, "pylon earnings": _earnings, "pylon infer": _answer,
         "pylon wallet status": _wallet, "pylon wallet channels": _channels,
         "pylon wallet balance": _balance, "pylon wallet fund": _balance, "pylon wallet history": _history,
+        "pylon wallet limits": _limits,
     }.get(path)
     return list(_names(make())) if make else []
 
@@ -61,15 +66,23 @@ def _jobs() -> documents.Document:
 
 
 def _payment() -> Payment:
-    return Payment(direction=Direction.OUT, payment_hash=b"", bolt11="", amount=NONE, status=Status.SETTLED, at=0.0)
+    line = Payment(direction=Direction.OUT, payment_hash=b"", bolt11="", amount=NONE, status=Status.SETTLED, at=0.0)
+    return replace(line, trouble=Trouble("", ""))
+
+
+_DIFFERENCE = Difference(kind=Kind.FEE, direction=Direction.OUT, payment_hash=b"", journal="0", says="1")
+
+
+def _limits() -> documents.Document:
+    return accounts.limits_document(Left(Limits(), peers=[("", NONE)]))
 
 
 def _earnings() -> documents.Document:
-    return documents.earnings_document(NONE, 1, [_payment()])
+    return accounts.earnings_document(NONE, 1, [_payment()], [(Purse(), NONE, 1)])
 
 
 def _history() -> documents.Document:
-    return documents.history_document([_payment()])
+    return accounts.history_document([_payment()], [Total(Purse(), NONE, NONE, NONE, NONE, NONE, 1)], [_DIFFERENCE])
 
 
 _ABLE = Capabilities(
@@ -82,7 +95,9 @@ def _balance() -> documents.Document:
 
 
 def _wallet() -> documents.Document:
-    return documents.wallet_document(_ABLE, Balance(NONE, NONE, NONE), Health(HealthState.OFF)) | {"earned_msat": 0, "earned_jobs": 0}
+    return documents.wallet_document(_ABLE, Balance(NONE, NONE, NONE), Health(HealthState.OFF)) | {
+        "earned_msat": 0, "earned_jobs": 0, "differences": [accounts.difference_document(_DIFFERENCE)],
+    }
 
 
 def _channels() -> documents.Document:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import datetime
-
 import click
 
 from pylon.cli.common import Context, command, json_option, out, pass_context, printable, show_json
 from pylon.cli.identity import open_identity
 from pylon.cli.node import Document, ask, ask_once, read_ledger
-from pylon.cli.options import COUNT, SATS
+from pylon.cli.options import SATS
 from pylon.cli.qr import no_qr_in_json, qr_option, show_qr
 from pylon.cli.wallet_backup import backup, restore
+from pylon.cli.wallet_money import history, limits, read_differences, show_differences
 from pylon.cli.wallet_node import address, channels, send_onchain
 from pylon.cli.worth import name, sats_of
-from pylon.node import documents
-from pylon.node.journal import Payment
 from pylon.units import Msat, count_of, show_sats
 
 FUND_SATS = 100_000
@@ -28,7 +25,7 @@ def wallet() -> None:
     """The wallet."""
 
 
-for part in (channels, address, send_onchain, backup, restore):
+for part in (history, limits, channels, address, send_onchain, backup, restore):
     wallet.add_command(part)
 
 
@@ -86,7 +83,8 @@ def status(context: Context, as_json: bool) -> int | None:
     context.config()
     document = ask(context.home, "wallet.status")
     total, jobs = read_ledger(context.home, lambda ledger: ledger.earnings(), (Msat(0), 0))
-    document |= {"earned_msat": total, "earned_jobs": jobs}
+    differences = read_differences(context.home)
+    document |= {"earned_msat": total, "earned_jobs": jobs, "differences": differences}
     if as_json:
         show_json(document)
         return None
@@ -101,6 +99,7 @@ def status(context: Context, as_json: bool) -> int | None:
         out.print(f"State:      {health['state']}{problem}", markup=False)
         if health["hint"]:
             out.print(f"            {printable(str(health['hint']))}", markup=False)
+    show_differences(differences)
     return None
 
 
@@ -137,32 +136,6 @@ def pay(context: Context, invoice: str, as_json: bool) -> int | None:
         show_json(document)
         return None
     out.print(f"Paid {sats_of(document, 'amount_msat')} (fee {document['fee_msat']} msat).", markup=False)
-    return None
-
-
-@wallet.command()
-@click.option("-l", "--limit", type=COUNT, default=10, show_default=True, help="How many to list.")
-@json_option
-@pass_context
-@command
-def history(context: Context, limit: int, as_json: bool) -> int | None:
-    """List payments, newest first."""
-    context.config()
-    payments: list[Payment] = read_ledger(context.home, lambda ledger: ledger.history(limit), [])
-    document = documents.history_document(payments)
-    if as_json:
-        show_json(document)
-        return None
-    rows = document["payments"]
-    if not isinstance(rows, list) or not rows:
-        out.print("No payments yet.", markup=False)
-        return None
-    for row in rows:
-        sign = "+" if row["direction"] == "in" else "-"
-        at = datetime.datetime.fromtimestamp(row["at"]).strftime("%Y-%m-%d %H:%M:%S")
-        own = "  self" if row["own"] else ""
-        amount = f"{sign}{show_sats(Msat(row['amount_msat']))}"
-        out.print(f"{at}  {amount:<13} {row['status']:<8} {printable(row['memo'])[:80]}{own}", markup=False)
     return None
 
 

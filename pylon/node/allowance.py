@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import msgspec
+
 from pylon.config import LimitsConfig
 from pylon.errors import PylonError
 from pylon.market import limits as rules
 from pylon.market.limits import DAY, Limits, Used
+from pylon.node.figures import Purse
 from pylon.node.journal import Payment
 from pylon.node.ledger import Ledger
 from pylon.nostr.nip19 import public_key
@@ -26,6 +31,19 @@ def limits_of(config: LimitsConfig) -> Limits:
 
 def _key(name: str) -> str:
     return public_key(name) if name.startswith("npub1") else name.lower()
+
+
+class Left(msgspec.Struct, frozen=True):
+    """The limits and what is used of them now: by each peer and in all within a day, and ever; the failures in a row, and until when
+    payments are paused by them."""
+
+    limits: Limits
+    purse: Purse = Purse()
+    peers: Sequence[tuple[str, Msat]] = ()
+    day: Msat = Msat(0)
+    total: Msat = Msat(0)
+    failed: int = 0
+    paused_until: float | None = None
 
 
 class Allowance:
@@ -53,6 +71,14 @@ class Allowance:
     def _failed(self, now: float) -> list[float]:
         closed = (self._ledger.mark(CLOSED_AT) or 0) / 1000
         return self._ledger.failures(max(closed, now - rules.WINDOW - self.limits.cool_down)) if self.limits.failures else []
+
+    def left(self, now: float) -> Left:
+        """How they stand."""
+        failed = self._failed(now)
+        return Left(
+            self.limits, self._ledger.purse, self._ledger.left_by_peer(now - DAY), self._ledger.left(since=now - DAY), self._ledger.left(),
+            len(failed), rules.paused_until(self.limits, failed, now),
+        )
 
     def close_breaker(self, now: float) -> None:
         """By hand: what has failed until now does not count any more."""

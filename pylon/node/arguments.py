@@ -27,6 +27,12 @@ class PayArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     invoice: str
 
 
+class LimitsArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`reset`: close the circuit breaker by hand."""
+
+    reset: bool = False
+
+
 class OffersArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`relays`: those of the run, beside the home's own. `model`: only who has it."""
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from pylon.node.database import Database
-from pylon.node.journal import Purse
+from pylon.node.figures import Purse
 from pylon.wallets.base import Direction
 
 SCHEMA = (

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pylon.market.job import BuyerJob, BuyerState, Job, ProviderJob
-from pylon.node.journal import Payment
 from pylon.node.ledger import role_of
-from pylon.units import Msat
 from pylon.wallets.base import Balance, Capabilities, Channel, Health
 
 Document = dict[str, object]
@@ -92,28 +90,6 @@ def list_document(jobs: list[Job]) -> Document:
             "amount_msat": document["amount_msat"], "created_at": job.created_at, "prompt": document["prompt"], "own": job.own,
         })
     return {"jobs": rows}
-
-
-def earnings_document(total: Msat, jobs: int, recent: list[Payment]) -> Document:
-    """`earnings`."""
-    return {
-        "total_msat": total,
-        "jobs": jobs,
-        "recent": [{"job": p.job, "amount_msat": p.amount, "at": p.settled_at, "own": p.own} for p in recent],
-    }
-
-
-def history_document(payments: list[Payment]) -> Document:
-    """`wallet history`, of the lines of `Journal.history`."""
-    return {
-        "payments": [
-            {
-                "direction": p.direction.value, "status": p.status.value, "amount_msat": p.amount, "fee_msat": p.fee,
-                "payment_hash": p.payment_hash.hex(), "at": p.settled_at or p.at, "memo": p.memo, "job": p.job or None, "own": p.own,
-            }
-            for p in payments
-        ]
-    }
 
 
 def name_document(capabilities: Capabilities) -> Document:

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from pylon.errors import InsufficientFunds
 from pylon.market import payment as table
 from pylon.market.job import Trouble
 from pylon.market.payment import LIVE, NO_FEE, UNDER_WAY, Intended, Outgoing, Sent, Status
 from pylon.market.signals import Paid, PayFailed, Signal
 from pylon.node.database import Database, Value
+from pylon.node.figures import Figures
 from pylon.node.vault import Vault
 from pylon.units import Msat
 from pylon.wallets.base import Direction
@@ -46,13 +46,6 @@ COLUMNS = (
 
 MOST_WORDS = 500
 """Characters of an error that are kept."""
-
-
-class Purse(msgspec.Struct, frozen=True):
-    """Which wallet, on which network, the lines written now belong to."""
-
-    wallet: str = ""
-    network: str = ""
 
 
 class Payment(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,13 +83,12 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Journal:
+class Journal(Figures):
     """The journal in an open database."""
 
     def __init__(self, database: Database, vault: Vault) -> None:
-        self._db = database
+        super().__init__(database)
         self._vault = vault
-        self.purse = Purse()
 
     def spent(self, payment_hash: bytes) -> bool:
         """Whether a payment to this hash was begun and has not failed."""
@@ -190,15 +182,6 @@ class Journal:
         """Invoices of ours that are open."""
         return self._in_states(Direction.IN, (Status.OPEN,))
 
-    def settled(self, *, before: float) -> list[tuple[Direction, bytes, Msat, Msat]]:
-        """Direction, hash, amount and fee of what the wallet of now has settled before that time; what we paid ourselves it never saw."""
-        rows = self._db.rows(
-            "SELECT direction, payment_hash, amount, fee FROM payments "
-            "WHERE status=? AND own=0 AND wallet=? AND network=? AND settled_at<?",
-            Status.SETTLED, self.purse.wallet, self.purse.network, before,
-        )
-        return [(Direction(direction), bytes(hashed), Msat(amount), Msat(fee)) for direction, hashed, amount, fee in rows]
-
     def payments(self, limit: int) -> list[Payment]:
         """The newest lines, newest first."""
         return self._payments("1", limit=limit)
@@ -209,48 +192,11 @@ class Journal:
             "direction=? OR status=?", Direction.OUT, Status.SETTLED, limit=limit, order="coalesce(settled_at, at) DESC, n DESC"
         )
 
-    def left(self, *, since: float = 0.0, job: str = "", peer: str = "") -> Msat:
-        """What has left this network's wallets since then, or may have: settled with its fee, under way with the most that its fee may be.
-        Of one job, or to one peer, where they are named. What stayed with ourselves has not left."""
-        only, values = "", list[Value]()
-        if job:
-            only, values = " AND job=?", [job]
-        if peer:
-            only, values = f"{only} AND peer=?", [*values, peer]
-        ((total,),) = self._db.rows(
-            "SELECT coalesce(sum(amount + CASE status WHEN ? THEN fee ELSE max_fee END), 0) FROM payments "
-            f"WHERE direction=? AND network=? AND own=0 AND (status IN (?,?) OR (status=? AND settled_at>?)){only}",
-            Status.SETTLED, Direction.OUT, self.purse.network, *UNDER_WAY, Status.SETTLED, since, *values,
-        )
-        return Msat(total)
-
-    def failures(self, since: float) -> list[float]:
-        """When payments on this network failed, after `since` and after the last that settled, oldest first. A purse that was empty is no
-        failure of the network."""
-        rows = self._db.rows(
-            "SELECT at FROM failures WHERE network=? AND at>? AND code<>? AND at>coalesce((SELECT max(settled_at) FROM payments "
-            "WHERE direction=? AND network=? AND own=0), 0) ORDER BY at",
-            self.purse.network, since, InsufficientFunds.code, Direction.OUT, self.purse.network,
-        )
-        return [float(at) for (at,) in rows]
-
     def earned(self, limit: int) -> list[Payment]:
         """Settled payments for jobs that we served, newest first."""
         return self._payments(
             "direction=? AND status=? AND job IS NOT NULL", Direction.IN, Status.SETTLED, limit=limit, order="settled_at DESC, n DESC"
         )
-
-    def earnings(self) -> tuple[Msat, int]:
-        """All that was earned with the wallet of now (msat), and by how many jobs: sats of two networks are no sum."""
-        return next(((total, jobs) for purse, total, jobs in self.earnings_by_wallet() if purse == self.purse), (Msat(0), 0))
-
-    def earnings_by_wallet(self) -> list[tuple[Purse, Msat, int]]:
-        """The same for each wallet and network that this home has had."""
-        rows = self._db.rows(
-            "SELECT wallet, network, sum(amount), count(*) FROM payments WHERE direction=? AND status=? AND job IS NOT NULL "
-            "GROUP BY wallet, network ORDER BY max(n)", Direction.IN, Status.SETTLED,
-        )
-        return [(Purse(wallet, network), Msat(total), jobs) for wallet, network, total, jobs in rows]
 
     def _in_states(self, direction: Direction, states: Sequence[Status]) -> list[Payment]:
         marks = ",".join("?" * len(states))

@@ -20,7 +20,8 @@ from pylon.market.payment import Status
 from pylon.node import differences, journal, migration
 from pylon.node.database import Database
 from pylon.node.differences import Difference
-from pylon.node.journal import Journal, Payment, Purse
+from pylon.node.figures import Purse
+from pylon.node.journal import Journal, Payment
 from pylon.node.records import Records
 from pylon.node.vault import Vault
 from pylon.nostr.event import VerifiedEvent

@@ -20,7 +20,7 @@ from pylon.market.effects import CancelInvoice
 from pylon.market.job import BuyerJob, BuyerState, Job, ProviderJob, ProviderState, Trouble
 from pylon.market.payment import Status
 from pylon.market.signals import PayFailed, PayUnknown
-from pylon.node.journal import Purse
+from pylon.node.figures import Purse
 from pylon.node.ledger import Ledger, role_of
 from pylon.wallets.base import Capabilities
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol, cast
@@ -9,8 +10,8 @@ from typing import Protocol, cast
 from pylon.control.arguments import NoArgs, read
 from pylon.control.server import Args, Call, Update
 from pylon.errors import PaymentError, UsageError
-from pylon.node import documents
-from pylon.node.arguments import BackupArgs, CloseArgs, PayArgs, SatsArgs, SendArgs
+from pylon.node import accounts, documents
+from pylon.node.arguments import BackupArgs, CloseArgs, LimitsArgs, PayArgs, SatsArgs, SendArgs
 from pylon.node.payments import Payments
 from pylon.units import MAX_MSAT, Msat, msat_of_sats
 from pylon.wallets.base import NodeWallet, Wallet
@@ -38,6 +39,7 @@ class WalletCalls:
             "wallet.fund": self._fund,
             "wallet.invoice": self._invoice,
             "wallet.pay": self._pay,
+            "wallet.limits": self._limits,
             "wallet.status": self._status,
             "wallet.channels": self._channels,
             "wallet.close": self._close,
@@ -76,6 +78,12 @@ class WalletCalls:
             "bolt11": made.bolt11, "payment_hash": made.payment_hash.hex(), "amount_msat": made.amount, "expires_at": made.expires_at,
             **documents.name_document(self._host.wallet.capabilities),
         }
+
+    async def _limits(self, args: Args, update: Update) -> object:
+        allowance, now = self._host.payments.allowance, time.time()
+        if read(args, LimitsArgs).reset:
+            allowance.close_breaker(now)
+        return accounts.limits_document(allowance.left(now))
 
     async def _pay(self, args: Args, update: Update) -> object:
         payable, paid = await self._host.payments.pay(read(args, PayArgs).invoice)

@@ -22,7 +22,8 @@ import msgspec
 from pylon import _native
 from pylon.cli.node import read_ledger
 from pylon.config import Home
-from pylon.node.documents import history_document, job_document
+from pylon.node.accounts import history_document
+from pylon.node.documents import job_document
 from pylon.node.ledger import Ledger, role_of
 from pylon.nostr.keys import Identity
 from pylon.units import Msat

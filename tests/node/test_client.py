@@ -13,7 +13,7 @@ import pytest
 from pylon.config import Home
 from pylon.errors import NotSetUp, PylonError
 from pylon.node import client, lock
-from pylon.node.journal import Purse
+from pylon.node.figures import Purse
 from pylon.node.ledger import Ledger
 from pylon.nostr.keys import Identity
 from tests.relay.desk import until

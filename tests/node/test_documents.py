@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from pylon.market.job import BuyerState, ProviderState, Refusal
 from pylon.market.payment import Status
-from pylon.node import documents
+from pylon.node import accounts, documents
 from pylon.node.journal import Payment
 from pylon.units import Msat
 from pylon.wallets.base import Balance, Direction
@@ -85,9 +85,11 @@ def test_money() -> None:
         settled_at=NOW + 1.0, memo="pylon:x", job="x", own=True,
     )
     out = replace(paid, direction=Direction.OUT, status=Status.FAILED, settled_at=None, job="", own=False)
-    earned = documents.earnings_document(Msat(1000), 1, [paid])
-    assert earned == {"total_msat": 1000, "jobs": 1, "recent": [{"job": "x", "amount_msat": 1000, "at": NOW + 1.0, "own": True}]}
-    history = documents.history_document([paid, out])
+    earned = accounts.earnings_document(Msat(1000), 1, [paid])
+    assert earned == {"total_msat": 1000, "jobs": 1, "wallets": [], "recent": [{
+        "job": "x", "amount_msat": 1000, "at": NOW + 1.0, "own": True, "customer": None, "wallet": "", "network": "",
+    }]}
+    history = accounts.history_document([paid, out])
     rows = msgspec.convert(history["payments"], list[dict[str, object]])
     assert [(row["direction"], row["status"], row["at"], row["job"]) for row in rows] == [
         ("in", "settled", NOW + 1.0, "x"), ("out", "failed", NOW, None),

@@ -15,7 +15,8 @@ from pylon.market.job import ProviderJob, ProviderState, Trouble
 from pylon.market.payment import Status
 from pylon.node import reconcile as module
 from pylon.node.differences import Kind
-from pylon.node.journal import Payment, Purse
+from pylon.node.figures import Purse
+from pylon.node.journal import Payment
 from pylon.node.node import Node
 from pylon.node.reconcile import once, reconcile
 from pylon.units import Msat

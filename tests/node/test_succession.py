@@ -15,7 +15,8 @@ from pylon.errors import WalletChanged
 from pylon.market.effects import LookUp, MakeInvoice, Pay
 from pylon.market.job import BuyerState
 from pylon.market.payment import Status
-from pylon.node.journal import Payment, Purse
+from pylon.node.figures import Purse
+from pylon.node.journal import Payment
 from pylon.node.ledger import Ledger
 from pylon.node.succession import succeed
 from pylon.units import Msat
