@@ -18,6 +18,7 @@ import msgspec
 
 from pylon.control import client
 from pylon.control.client import Gone, NotThere
+from pylon.control.lock import is_held
 from pylon.control.place import Place
 from pylon.control.spawn import spawn
 from pylon.errors import PylonError, file_error
@@ -152,6 +153,12 @@ def start(state: Path) -> bool:
         return b"true" in said
     finally:
         os.close(lock)
+
+
+def was_killed(state: Path) -> bool:
+    """Whether the network's process has ended without being told to: it takes its pid file with it when it stops in order."""
+    files = place(state)
+    return files.pid.exists() and not is_held(files.lock)
 
 
 def is_served(path: Path) -> bool:

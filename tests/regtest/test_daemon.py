@@ -76,7 +76,9 @@ def test_kill_in_the_middle_of_the_start(state: Path) -> None:
 
 async def _the_same_again(state: Path) -> None:
     first = await network.ensure(state)
+    assert not network.was_killed(state)
     end(state, signal.SIGKILL)
+    assert network.was_killed(state)  # so that a wallet which has payments there starts it again
     second = await network.ensure(state)
     assert (second.hub, second.electrum, second.height) == (first.hub, first.electrum, first.height)
     await until(lambda: call(state, "status"), lambda said: said["mempool"] == 0)
@@ -108,6 +110,7 @@ async def test_terminated(state: Path) -> None:
     await network.ensure(state)
     place = network.place(state)
     end(state, signal.SIGTERM)
+    assert not network.was_killed(state)  # it was stopped, and nobody starts it against that
     assert not {place.pid, place.control} & _files(place.folder)
     assert log_of(state).rstrip().endswith("ends")
     with pytest.raises(NotThere):

@@ -92,10 +92,13 @@ class PrivateHub:
         return LightningNode(folder, seed, "regtest", route.chain, trusted=route.peer)
 
     async def look(self, peers: list[str]) -> PylonError | None:
-        """Where it is away: does the network run, and still where it was? Nothing is started here: `regtest stop` means it."""
+        """Where it is away: does the network run, and still where it was? What was stopped is not started here: `regtest stop` means it.
+        What was killed is: payments may be on their way through it."""
         now = time.monotonic()
         if self._route is None or self._route.peer is None or self._route.peer[0] in peers:
             self._there_at = now
+        elif network.was_killed(self._state):
+            await network.ensure(self._state)
         if self._route is None or now - self._there_at < GRACE:
             return None
         try:
