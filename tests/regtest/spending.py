@@ -15,6 +15,7 @@ from pylon.regtest.blocks import (
     double_sha256,
     hidden,
     merkle_root,
+    read_block,
     read_transaction,
     shown,
     write_coinbase,
@@ -53,6 +54,13 @@ def spend(
     """Spend open coins; without outputs all of it goes to another open coin, less a fee."""
     inputs = [Input(txid, index, script, sequence, witness) for txid, index, _ in coins]
     return write_transaction(version, inputs, outputs or [Output(sum(coin[2] for coin in coins) - 300, OPEN)], locktime)
+
+
+def reward(chain: Chain, height: int) -> Transaction:
+    """A spend of the reward of the block at a height."""
+    coinbase = read_block(chain.file.block(height))[1][0]
+    value = coinbase.outputs[0].value
+    return Coins(chain)._pay([(coinbase.txid, 0, value)], [Output(value - 300, OPEN)])
 
 
 def outcome(transaction: Transaction, index: int = 0) -> Coin:

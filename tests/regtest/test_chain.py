@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from pylon.errors import PylonError
-from pylon.regtest.blocks import Output, hidden, read_block
-from pylon.regtest.chain import Chain
+from pylon.regtest.blocks import Output, hidden, read_block, shown
+from pylon.regtest.chain import Chain, Change
+from pylon.regtest.chainfile import place_of
 from pylon.regtest.coins import Coins
-
-SOMEBODY = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
+from tests.regtest.spending import SOMEBODY, open_coin, outcome, reward, spend
 
 
 def test_a_payment_of_the_faucet_is_in_the_next_block(chain: Chain) -> None:
@@ -59,6 +59,68 @@ def test_a_reorganisation_gives_the_transactions_back(chain: Chain) -> None:
     assert chain.where(txid) is None
     chain.mine()
     assert chain.where(txid) == (113, chain.tip)
+
+
+def test_a_child_waits_behind_its_parent_after_a_reorganisation(chain: Chain) -> None:
+    """The parent comes back out of its block, before the child that waited all the time; the child's place is told."""
+    coin = open_coin(chain)
+    chain.mine()
+    parent = spend([coin])
+    chain.accept(parent.raw)
+    chain.mine()
+    child = spend([outcome(parent)], [Output(5_000, b"\x51")])
+    chain.accept(child.raw)
+    heard: list[Change] = []
+    chain.watch(heard.append)
+    assert chain.reorg(1, 2).returned == [shown(parent.txid)]
+    assert [one.transaction.txid for one in chain.file.waiting()] == [parent.txid, child.txid]
+    (change,) = heard
+    assert change.tip
+    assert place_of(b"\x51") in change.places
+    chain.mine()
+    assert chain.where(shown(child.txid)) == chain.where(shown(parent.txid)) == (chain.height, chain.tip)
+
+
+def test_what_may_not_wait_any_more_is_dropped_and_told(chain: Chain) -> None:
+    """A relative lock that begins again, and what was built on it."""
+    coin = open_coin(chain)
+    chain.mine(2)
+    early = spend([coin], sequence=2)
+    chain.accept(early.raw)
+    child = spend([outcome(early)])
+    chain.accept(child.raw)
+    done = chain.reorg(3, 4)
+    assert done.returned == [shown(coin[0])]
+    assert dict(done.dropped) == {shown(early.txid): "non-BIP68-final", shown(child.txid): "non-BIP68-final"}
+    assert chain.mempool == 1
+    chain.mine(2)
+    assert chain.accept(early.raw) == shown(early.txid)
+    assert chain.accept(child.raw) == shown(child.txid)
+
+
+def test_what_spends_a_lost_reward_is_dropped_and_told(chain: Chain) -> None:
+    """The reward of a block that is replaced is gone, and so is everything that came of it."""
+    chain.mine(10)
+    lost = reward(chain, chain.height - 100)
+    chain.accept(lost.raw)
+    child = spend([outcome(lost)])
+    chain.accept(child.raw)
+    chain.mine()
+    done = chain.reorg(105, 106)
+    assert done.returned == []
+    assert {txid for txid, _ in done.dropped} == {shown(lost.txid), shown(child.txid)}
+    assert chain.mempool == 0
+
+
+@pytest.mark.parametrize(("depth", "blocks"), [(0, 1), (-1, 5), (111, 200), (2, 2), (2, 1)])
+def test_a_reorganisation_has_more_blocks_than_it_replaces(chain: Chain, depth: int, blocks: int) -> None:
+    """And the first block stays."""
+    before = chain.tip
+    with pytest.raises(ValueError, match="replace"):
+        chain.reorg(depth, blocks)
+    with pytest.raises(ValueError, match="at least one"):
+        chain.mine(-blocks)
+    assert chain.tip == before
 
 
 def test_one_process_uses_a_chain(chain: Chain, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from pylon.errors import PylonError
 from pylon.regtest import kernel
+from pylon.regtest.blocks import shown
 from pylon.regtest.chain import MAX_AHEAD, Chain, Change, ClockBehind
 from pylon.regtest.chainfile import ChainFile
 from pylon.regtest.coins import Coins
@@ -87,7 +88,8 @@ def test_a_branch_that_only_the_engine_knows_is_forgotten(tmp_path: Path) -> Non
     shutil.rmtree(tmp_path / "before" / "kernel")
     shutil.copytree(folder / "kernel", tmp_path / "before" / "kernel")
     chain = Chain.open(tmp_path / "before")
-    assert chain.height == 110
+    assert chain.height == chain._ready()._height() == 110
+    assert shown(chain._ready()._hash(110)) == chain.tip
     chain.mine(2)
     assert chain.height == 112
     chain.close()

@@ -18,7 +18,7 @@ from pylon.regtest import answers, electrum
 from pylon.regtest.addresses import address_to_script
 from pylon.regtest.answers import Answers
 from pylon.regtest.blocks import Output, double_sha256, hidden, read_block, shown
-from pylon.regtest.chain import Chain
+from pylon.regtest.chain import Chain, Change
 from pylon.regtest.chainfile import place_of
 from pylon.regtest.coins import Coins
 from pylon.regtest.electrum import ElectrumServer
@@ -412,7 +412,8 @@ async def test_subscriptions_and_sessions_are_bounded(connect: Connect, monkeypa
         assert (said is None) is good
     assert await second.silent()
     with contextlib.suppress(ConnectionError):
-        assert await (await connect()).read() is None
+        async with asyncio.timeout(10):
+            assert await (await connect()).read() is None
     second.writer.close()
     await second.writer.wait_closed()
     assert await first.silent()
@@ -490,6 +491,16 @@ async def test_many_subscribers_end_with_the_truth(chain: Chain, connect: Connec
     for told in known:
         assert len(told) == 2
         assert all(status == truth.status(hidden(place)) for place, status in told.items())
+
+
+async def test_a_status_is_told_when_it_changed(chain: Chain, client: Client) -> None:
+    """A step that touches a script without changing its status says nothing: here a change that is told of a second time."""
+    assert await client.ask(STATUS, PLACE) is None
+    (session,) = sessions(chain)
+    Coins(chain).pay(SOMEBODY, 50_000)
+    await client.read()
+    session.tell(Change(frozenset({hidden(PLACE)}), tip=False), {})
+    assert await client.silent()
 
 
 async def test_the_end_hangs_up(chain: Chain) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from pylon.errors import PylonError
 from pylon.regtest.answers import Answers
@@ -199,5 +199,6 @@ class History(RuleBasedStateMachine):
             assert self.chain.where(shown(one.txid)) == (None if height is None else (height, shown(reading.hashes[height])))
 
 
-TestHistory = History.TestCase
-TestHistory.settings = settings(max_examples=10, stateful_step_count=15)
+def test_random_histories() -> None:
+    """The index, the answers and what watchers hear are right after every step."""
+    run_state_machine_as_test(History, settings=settings(max_examples=10, stateful_step_count=15))  # type: ignore[no-untyped-call]

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from pylon.regtest import mempool
 from pylon.regtest.blocks import FINAL, NO_HASH, Input, Output, Transaction, read_block, shown, write_transaction
 from pylon.regtest.chain import Chain
-from pylon.regtest.coins import Coins
 from pylon.regtest.mempool import LOCKTIME_THRESHOLD, MAX_MONEY, NO_RELATIVE_LOCK, RELATIVE_TIME, Refused, sigop_cost
-from tests.regtest.spending import OPEN, TRUE, Coin, engine_takes, judged, open_coin, outcome, spend, tampered
+from tests.regtest.spending import OPEN, TRUE, Coin, engine_takes, judged, open_coin, outcome, reward, spend, tampered
 
 NOT_FINAL = FINAL - 1
 
@@ -50,13 +49,6 @@ def confirmed(chain: Chain, sats: int = 100_000, script: bytes = OPEN) -> Coin:
     coin = open_coin(chain, sats, script)
     chain.mine()
     return coin
-
-
-def reward(chain: Chain, height: int) -> Transaction:
-    """A spend of the reward of the block at a height."""
-    coinbase = read_block(chain.file.block(height))[1][0]
-    value = coinbase.outputs[0].value
-    return Coins(chain)._pay([(coinbase.txid, 0, value)], [Output(value - 300, OPEN)])
 
 
 def test_a_reward_is_ripe_after_a_hundred_blocks(chain: Chain) -> None:
