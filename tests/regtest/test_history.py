@@ -201,4 +201,4 @@ class History(RuleBasedStateMachine):
 
 def test_random_histories() -> None:
     """The index, the answers and what watchers hear are right after every step."""
-    run_state_machine_as_test(History, settings=settings(max_examples=10, stateful_step_count=15))  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(History, settings=settings(max_examples=10, stateful_step_count=15))
