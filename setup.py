@@ -85,6 +85,12 @@ def stamp(crate: Crate) -> str:
 class BuildExt(build_ext):
     """Cython as usual; the Rust extensions by maturin."""
 
+    def run(self) -> None:
+        if LIGHTNING.module not in CRATES:  # what an earlier build left would be loaded
+            for old in Path(self.get_ext_fullpath(LIGHTNING.module)).parent.glob(f"{LIGHTNING.name}.*.so"):
+                old.unlink()
+        super().run()
+
     def build_extension(self, ext: Extension) -> None:
         if crate := CRATES.get(ext.name):
             self.build_rust(crate, Path(self.get_ext_fullpath(ext.name)))

@@ -14,10 +14,15 @@ from typing import TypeVar
 
 import msgspec
 
+import pylon._native.lightning as native
+from pylon import __version__
 from pylon._native.lightning import LightningError, Node
 from pylon.lightning.values import Balances, Channel, Event, NodePayment, NodeStatus, Peer
 
 __all__ = ["LightningError", "LightningNode"]
+
+if native.__version__ != __version__:
+    raise ImportError(f"Pylon is {__version__} but its Lightning extension is {native.__version__}: run `make native` or `pip install .`")
 
 T = TypeVar("T")
 

@@ -96,7 +96,7 @@ impl Live {
         let node = self.node.clone();
         let nudge = Nudge {
             after: if settings.is_regtest() { NUDGE_REGTEST } else { NUDGE_ELSEWHERE },
-            call: Box::new(move || {
+            call: Arc::new(move || {
                 let _ = node.sync_wallets(); // asks for fees first, and joins the sync that is under way
             }),
         };

@@ -39,13 +39,16 @@ pub struct Syncing {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// Another call of the client, made while a sync takes longer than this.
+/// Another call of the client, made again and again while a sync takes longer than this.
 pub struct Nudge {
-    /// How long a sync may take.
+    /// How long a sync may take, and how long the next nudge waits.
     pub after: Duration,
-    /// The call; it may last as long as the sync.
-    pub call: Box<dyn Fn() + Send>,
+    /// The call; it may last as long as the sync, so each has a thread.
+    pub call: Arc<dyn Fn() + Send + Sync>,
 }
+
+/// So many nudges at the first pace (a nudge may lose a wake-up in its turn); then each waits twice as long as the one before.
+const QUICK_NUDGES: u32 = 8;
 
 impl Syncing {
     /// Runs `work` now, after every `interval`, and whenever it is asked for, in a thread of this name.
@@ -61,8 +64,8 @@ impl Syncing {
 
     /// From now on makes another call where a sync takes long.
     pub fn nudged(self, name: &str, nudge: Nudge) -> Result<Self> {
-        let shared = self.shared.clone();
-        let nudging = move || watch(&shared, &nudge);
+        let (shared, own) = (self.shared.clone(), name.to_owned());
+        let nudging = move || watch(&shared, &own, &nudge);
         std::thread::Builder::new().name(name.into()).spawn(nudging).map_err(|error| Error::new("failed", error))?;
         Ok(self)
     }
@@ -131,22 +134,25 @@ fn run(shared: &Shared, interval: Duration, work: &impl Fn() -> Result<()>) {
     }
 }
 
-fn watch(shared: &Shared, nudge: &Nudge) {
+fn watch(shared: &Shared, name: &str, nudge: &Nudge) {
     let mut state = shared.state();
     while !state.stopped {
         let watched = state.begun;
-        if watched == state.ended {
-            state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-            continue;
+        let running = |state: &mut State| !state.stopped && state.ended < watched;
+        for count in 0u32.. {
+            let pause = nudge.after.saturating_mul(1 << count.saturating_sub(QUICK_NUDGES).min(16));
+            let waited = shared.changed.wait_timeout_while(state, pause, running);
+            let (now, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+            state = now;
+            if !waited.timed_out() {
+                break;
+            }
+            let call = nudge.call.clone();
+            // What it says the sync says too; without a thread for it there will be one next time.
+            let _ = std::thread::Builder::new().name(name.into()).spawn(move || call());
         }
-        let same = |state: &mut State| !state.stopped && state.ended < watched;
-        let waited = shared.changed.wait_timeout_while(state, nudge.after, same);
-        let (now, waited) = waited.unwrap_or_else(PoisonError::into_inner);
-        state = now;
-        if waited.timed_out() {
-            drop(state);
-            let _ = catch_unwind(AssertUnwindSafe(|| (nudge.call)())); // the sync itself says what is wrong
-            state = shared.state();
+        while !state.stopped && state.begun == watched {
+            state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
@@ -214,7 +220,7 @@ mod tests {
         let (nudged, nudges) = mpsc::channel();
         let (go, gate) = mpsc::channel::<()>();
         let work = move || gate.recv().map_err(|error| Error::new("failed", error));
-        let call = Box::new(move || nudged.send(()).unwrap());
+        let call = Arc::new(move || nudged.send(()).unwrap());
         let syncing = Syncing::start("sync", Duration::from_secs(3600), work).unwrap();
         let syncing = syncing.nudged("nudge", Nudge { after: Duration::from_millis(20), call }).unwrap();
         nudges.recv().unwrap();
