@@ -32,6 +32,10 @@ def take(node: Node, event: WalletEvent) -> None:
     """One event: it may come twice (the cursor is stored after it), and then changes nothing."""
     job = node.ledger.provider_job_by_hash(event.payment_hash)
     if event.status is PaymentStatus.SETTLED:
+        if job is not None and event.amount < job.price:
+            # Lightning pays an invoice in full or not at all: a wallet that says otherwise is not believed, and the invoice stays open.
+            log.error("job %s: the wallet tells of %d msat for an invoice of %d", job.id, event.amount, job.price)
+            return
         if job is not None:
             node.apply(Role.PROVIDER, job.id, Settled(event.amount, event.preimage or b""))
             return

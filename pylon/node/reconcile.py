@@ -90,9 +90,13 @@ def _compare(node: Node, records: Mapping[Key, PaymentRecord], began: float) -> 
         elif direction is Direction.OUT and record.fee != fee:
             found.append(_difference(Kind.FEE, record, fee, record.fee))
     for (direction, payment_hash), record in records.items():
-        moved = record.status is PaymentStatus.SETTLED and direction is Direction.OUT
-        if moved and node.ledger.payment(direction, payment_hash) is None:
+        if record.status is not PaymentStatus.SETTLED:
+            continue
+        line = node.ledger.payment(direction, payment_hash)
+        if line is None:
             found.append(_difference(Kind.NOT_IN_JOURNAL, record, "", record.amount))
+        elif direction is Direction.IN and line.status is not Status.SETTLED:
+            found.append(_difference(Kind.AMOUNT, record, line.amount, record.amount))  # too little came: `earning.take`
     return found
 
 

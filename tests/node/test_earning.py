@@ -10,14 +10,22 @@ from pathlib import Path
 
 import pytest
 
+from pylon.backends.registry import Backends
+from pylon.errors import PylonError
+from pylon.market.effects import Generate
 from pylon.market.job import ProviderJob, ProviderState, Role
 from pylon.market.payment import Status
 from pylon.node import earning
+from pylon.node.intake import Intake
 from pylon.node.journal import Payment
 from pylon.node.node import Node
+from pylon.node.offers import Offers
+from pylon.nostr.event import sign
+from pylon.nostr.nip90 import write_feedback
 from pylon.units import Msat
 from pylon.wallets.base import Direction, PaymentStatus, WalletEvent
 from pylon.wallets.sim import SimWallet
+from tests.market.scene import CUSTOMER, PROVIDER
 from tests.node import stage
 from tests.node.stage import asks, now, provider_job
 
@@ -112,3 +120,61 @@ async def test_a_held_payment_is_not_money(place: Place) -> None:
     job = provider_job(place.node, place.job)
     assert job is not None
     assert job.state is ProviderState.INVOICED
+
+
+async def test_too_little_is_no_payment(place: Place) -> None:
+    """P22: no work, and the invoice is not lost: it can still be paid in full. Too much is noted to the msat."""
+    earning.take(place.node, WalletEvent(1, place.payment_hash, PaymentStatus.SETTLED, Msat(PRICE - 1), now(), b"\1" * 32))
+    job = provider_job(place.node, place.job)
+    assert job is not None
+    assert job.state is ProviderState.INVOICED
+    assert place.node.ledger.invoices() != []
+    earning.take(place.node, WalletEvent(2, place.payment_hash, PaymentStatus.SETTLED, Msat(PRICE + 7), now(), b"\1" * 32))
+    job = provider_job(place.node, place.job)
+    assert job is not None
+    assert (job.state, job.received) == (ProviderState.RUNNING, PRICE + 7)
+    assert place.node.ledger.earnings() == (PRICE + 7, 1)
+
+
+async def test_work_begins_with_the_settlement_alone(place: Place) -> None:
+    """P27: whatever else a wallet tells of the invoice, asked a hundred times: nothing is computed for it."""
+    for status in PaymentStatus:
+        if status in (PaymentStatus.SETTLED, PaymentStatus.EXPIRED, PaymentStatus.FAILED):
+            continue
+        for cursor in range(100):
+            earning.take(place.node, WalletEvent(cursor, place.payment_hash, status, PRICE, now()))
+    job = provider_job(place.node, place.job)
+    assert job is not None
+    assert (job.state, stage.todo(place.node, Generate)) == (ProviderState.INVOICED, [])
+    earning.take(place.node, WalletEvent(1, place.payment_hash, PaymentStatus.SETTLED, PRICE, now(), b"\1" * 32))
+    assert len(stage.todo(place.node, Generate)) == 1
+
+
+async def test_a_preimage_of_the_buyers_is_no_payment(place: Place) -> None:
+    """P21: the customer shows a secret, even the true one that he cannot have: only our own wallet's word begins the work."""
+    job = provider_job(place.node, place.job)
+    assert job is not None
+    claim = write_feedback(job.request, "success", created_at=now(), content="01" * 32)
+    backends = Backends()
+    intake = Intake(place.node, backends, Offers())
+    for keys in (CUSTOMER, PROVIDER):
+        intake.on_event("jobs", sign(claim, keys), "ws://relay.test")
+    await intake.aclose()
+    await backends.aclose()
+    assert provider_job(place.node, place.job) == job
+    with pytest.raises(PylonError):
+        await place.wallet.settle(b"\7" * 32)
+
+
+async def test_a_payment_after_the_invoice_was_given_up_is_served(place: Place) -> None:
+    """P23: it expired, or its customer had left, and then the money comes: never silent, the answer is computed, the journal has it."""
+    earning.take(place.node, WalletEvent(1, place.payment_hash, PaymentStatus.EXPIRED, PRICE, now()))
+    job = provider_job(place.node, place.job)
+    assert job is not None
+    assert job.state is ProviderState.EXPIRED
+    assert place.node.ledger.invoices() == []
+    earning.take(place.node, WalletEvent(2, place.payment_hash, PaymentStatus.SETTLED, PRICE, now(), b"\1" * 32))
+    job = provider_job(place.node, place.job)
+    assert job is not None
+    assert job.state is ProviderState.RUNNING
+    assert place.node.ledger.earnings() == (PRICE, 1)
