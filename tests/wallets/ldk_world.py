@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from pylon.config import Config, WalletConfig
 from pylon.control.client import Gone, NotThere
 from pylon.units import Msat
 from pylon.wallets import network
-from pylon.wallets.ldk.wallet import LdkWallet, open_ldk
+from pylon.wallets.ldk.hub import PrivateHub
+from pylon.wallets.ldk.life import Home
+from pylon.wallets.ldk.wallet import LdkWallet
 
 FUNDS = Msat(200_000_000)
 
@@ -28,19 +30,14 @@ class World:
         self.state.mkdir(parents=True, exist_ok=True)
         self.opened: list[LdkWallet] = []
 
-    def open(self, name: str, config: Config | None = None) -> LdkWallet:
-        """The wallet of that name; the second time, the same one again after a restart."""
-        wallet = open_ldk(
-            home=self.base / name, state=self.state, secret=self.secret(name),
-            seed=hashlib.sha512(f"{self.base}{name}".encode()).digest(), config=config or Config(wallet=WalletConfig(backend="ldk")),
-        )  # fmt: skip
-        assert isinstance(wallet, LdkWallet)
-        self.opened.append(wallet)
-        return wallet
-
-    def secret(self, name: str) -> bytes:
-        """The secret of that wallet."""
-        return hashlib.sha256(name.encode()).digest()
+    def open(self, name: str, *, seed_of: str = "", clock: Callable[[], float] = time.time, channels: int = 1) -> LdkWallet:
+        """The wallet of that name; the second time, the same one again after a restart. `seed_of`: with the keys of that one."""
+        owner = seed_of or name
+        seed = hashlib.sha512(f"{self.base}{owner}".encode()).digest()
+        folder = self.base / name / "wallet" / "regtest"
+        home = Home(folder, self.state, "regtest", hashlib.sha256(owner.encode()).digest(), seed)
+        self.opened.append(LdkWallet(home, PrivateHub(self.state), channels, clock))
+        return self.opened[-1]
 
     async def ask(self, name: str, **args: object) -> Any:
         """A call to the network that runs."""

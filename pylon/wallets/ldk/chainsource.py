@@ -106,7 +106,7 @@ async def _electrum(url: str, heights: Sequence[int]) -> tuple[int, list[str]]:
             line = await reader.readline()
             if not line:
                 raise ConnectionError("it closed the connection")
-            answer = msgspec.json.decode(line)
+            answer = msgspec.json.decode(line, type=dict[str, Any])
             if answer.get("id") == number:
                 return answer
 

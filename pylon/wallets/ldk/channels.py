@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 
 YOUNG_SECONDS = 15.0
 """A node that started later than this, or a channel that came later, has just come back."""
-FORGOTTEN_SECONDS = 10.0
-"""An intent that the node does not know, so long after its start, and that stands in no channel: it was never sent."""
+FORGOTTEN_SECONDS = 8.0
+"""What is on its way stands in a channel by now, so long after all channels have become usable again."""
 REACHING = 10.0
 """Seconds that a payment or an invoice waits for the hub."""
 OPENING = 15.0
@@ -40,6 +40,7 @@ class Channels:
         self._asking = asyncio.Lock()
         self._refilling: asyncio.Task[None] | None = None
         self._changed_at = 0.0
+        self._usable_since: float | None = None
 
     async def spendable(self, node: LightningNode) -> Msat:
         """What can be sent: all of the channels that are ready, whether their peer is there or not."""
@@ -122,9 +123,11 @@ class Channels:
                 await desk.do(lambda book, now: book.resolved(over, now))
 
     async def forgot(self, node: LightningNode, payment_hash: bytes) -> bool:
-        """Whether a payment that the node has no record of is surely not on its way: the record is written after the first step into a
-        channel. The node has had its time to tell, and no channel holds it, nor dust of anybody."""
-        if asyncio.get_running_loop().time() - self._life.started_at < FORGOTTEN_SECONDS:
+        """Whether a payment without an end is surely not on its way. A crash can part the node's record from its channels, either way:
+        the record is written after the first step, and a payment that waits in the channel's queue is lost with the process. All
+        channels work again and have had their time, and none holds it, nor any dust that could be it."""
+        since = self._usable_since
+        if since is None or asyncio.get_running_loop().time() - since < FORGOTTEN_SECONDS:
             return False
         claims = (await node.balances()).claims
         return not any(claim.payment_hash == payment_hash.hex() or (claim.kind == "open" and claim.outgoing_payment) for claim in claims)
@@ -154,6 +157,7 @@ class Channels:
 
     async def recover(self, node: LightningNode) -> None:
         """After a start: the channels that are there, and those that are not any more."""
+        self._usable_since = None
         desk = await self._life.desk()
         for channel in await node.channels():
             await desk.do(partial(_saw, channel))
@@ -163,8 +167,12 @@ class Channels:
     async def tick(self, node: LightningNode) -> None:
         """A wallet that had a channel has one."""
         await self.resolve(node)
-        desk = await self._life.desk()
-        if self._life.hub.private and not await node.channels() and await desk.do(lambda book, _: book.wants_channel()):
+        desk, channels = await self._life.desk(), await node.channels()
+        if not all(channel.usable for channel in channels):
+            self._usable_since = None
+        elif self._usable_since is None:
+            self._usable_since = asyncio.get_running_loop().time()
+        if self._life.hub.private and not channels and await desk.do(lambda book, _: book.wants_channel()):
             self._refill(node)
 
     def close(self) -> None:

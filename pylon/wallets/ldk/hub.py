@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -51,8 +52,12 @@ class Hub(Protocol):
         """A node with its channels there. Blocks for some 30 ms."""
         ...
 
-    async def look(self, peers: list[str]) -> PylonError | None:
+    async def look(self, peers: Sequence[str]) -> PylonError | None:
         """What is wrong with it, seen from a node that is connected to `peers`."""
+        ...
+
+    def blocks(self, chain: str) -> AsyncIterator[int]:
+        """A height for each new block, until the source hangs up; none where the node looks often enough by itself."""
         ...
 
     async def fund(self, node_id: str, amount: Msat, channels: int) -> None:
@@ -91,7 +96,7 @@ class PrivateHub:
         """A node that trusts the hub."""
         return LightningNode(folder, seed, "regtest", route.chain, trusted=route.peer)
 
-    async def look(self, peers: list[str]) -> PylonError | None:
+    async def look(self, peers: Sequence[str]) -> PylonError | None:
         """Where it is away: does the network run, and still where it was? What was stopped is not started here: `regtest stop` means it.
         What was killed is: payments may be on their way through it."""
         now = time.monotonic()
@@ -109,6 +114,10 @@ class PrivateHub:
             return PylonError("the private network is just ending", hint="start it with `pylon regtest start`")
         self.moved = Route(found.electrum, (found.hub.node_id, found.hub.address)) != self._route
         return PylonError("the hub of the private network is not connected", hint="wait a moment: it is tried all the time")
+
+    def blocks(self, chain: str) -> AsyncIterator[int]:
+        """Blocks come on demand, many at once."""
+        return network.blocks(chain)
 
     async def fund(self, node_id: str, amount: Msat, channels: int) -> None:
         """See `Hub`."""
@@ -153,11 +162,17 @@ class Provider:
         name = NAMES.get(self._network, self._network)
         return LightningNode(folder, seed, name, route.chain, trusted=self._peer, lsps2=lsps2, full_sync=True)
 
-    async def look(self, peers: list[str]) -> PylonError | None:
+    async def look(self, peers: Sequence[str]) -> PylonError | None:
         """Whether the provider is connected."""
         if self._peer is None or self._peer[0] in peers:
             return None
         return PylonError("the provider of inbound room is not connected", hint="check `[wallet] lsp` and the connection")
+
+    async def blocks(self, chain: str) -> AsyncIterator[int]:
+        """A block takes ten minutes; the node looks every half."""
+        none: tuple[int, ...] = ()
+        for height in none:
+            yield height
 
     async def fund(self, node_id: str, amount: Msat, channels: int) -> None:
         """There is no faucet."""

@@ -11,29 +11,24 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
 from pylon.errors import PylonError
 from pylon.lightning.node import LightningError, LightningNode
-from pylon.lightning.values import Event, NodeStatus
 from pylon.wallets.base import Health, HealthState
 from pylon.wallets.ldk import chainsource
 from pylon.wallets.ldk.bell import Bell
 from pylon.wallets.ldk.book import Desk
 from pylon.wallets.ldk.hub import Hub
 from pylon.wallets.ldk.locks import WalletLock, lock_folder, lock_seed
-from pylon.wallets.ldk.trouble import explain, judge
+from pylon.wallets.ldk.trouble import explain, trouble
+from pylon.wallets.ldk.watch import PAUSES, TICK, Parts, Watch
 
 log = logging.getLogger(__name__)
 
 PATIENCE = 15.0
 """Seconds that a call waits for a node that is starting."""
-PAUSES = (1.0, 60.0)
-"""Seconds until a start is tried again: the first time, and at most."""
-TICK = 2.0
-"""Seconds between two looks at the node."""
 STOPPING = 6.0
 """Seconds that the node has to stop."""
 
@@ -53,19 +48,6 @@ class Home(msgspec.Struct, frozen=True):
         return self.folder / "wallet.sqlite3"
 
 
-class Parts(Protocol):
-    """What the rest of the wallet does in the life of the node. Every step may be repeated."""
-
-    async def recover(self, node: LightningNode) -> None:
-        """The node runs again: bring it and the book together, before its events come."""
-
-    async def handle(self, node: LightningNode, event: Event) -> None:
-        """Something happened."""
-
-    async def tick(self, node: LightningNode, status: NodeStatus) -> None:
-        """Some time has passed."""
-
-
 class Life:
     """One wallet's node, in one event loop."""
 
@@ -77,7 +59,7 @@ class Life:
         self.started_at = 0.0
         """By the clock of the loop."""
         self._parts = parts
-        self._clock = clock
+        self.clock = clock
         self._locks: list[WalletLock] = []
         self._desk: Desk | None = None
         self._opening = asyncio.Lock()
@@ -86,7 +68,7 @@ class Life:
         self._seen: chainsource.Seen | None = None
         self._attempt: asyncio.Task[LightningNode] | None = None
         self._keeper: asyncio.Task[None] | None = None
-        self._pump: asyncio.Task[None] | None = None
+        self._watch: Watch | None = None
         self._closed = False
 
     @property
@@ -113,7 +95,7 @@ class Life:
                 lock = await asyncio.to_thread(lock_folder, self.home.folder)
                 try:
                     durable = self.home.network != "regtest"
-                    self._desk = await Desk.open(self.home.book, self.home.key, durable=durable, clock=self._clock)
+                    self._desk = await Desk.open(self.home.book, self.home.key, durable=durable, clock=self.clock)
                 except BaseException:
                     lock.release()
                     raise
@@ -172,7 +154,7 @@ class Life:
     async def _start(self) -> LightningNode:
         if self._node is not None:
             return self._node
-        self._tell(Health(HealthState.STARTING))
+        self.tell(Health(HealthState.STARTING))
         node: LightningNode | None = None
         try:
             desk = await self.desk()
@@ -191,11 +173,12 @@ class Life:
             if isinstance(error, LightningError):
                 error = explain(error, self.home.folder)
             if isinstance(error, PylonError):
-                self._tell(Health(HealthState.FAILED, error.message, error.hint))
+                self.tell(Health(HealthState.FAILED, error.message, error.hint))
             raise error
         self._node = node
-        self._pump = asyncio.create_task(self._events(node))
-        self._tell(Health(HealthState.READY, node_id=node.node_id, height=self._seen.height))
+        self._watch = Watch(self, node, self._parts, desk, self._seen)
+        self._watch.start(route.chain)
+        self.tell(Health(HealthState.READY, node_id=node.node_id, height=self._seen.height))
         return node
 
     async def _check(self, desk: Desk, chain: str) -> chainsource.Seen:
@@ -210,63 +193,21 @@ class Life:
         while True:
             try:
                 node = await asyncio.shield(self._try())
-            except PylonError as error:
-                log.warning("the Lightning node does not start: %s; tried again in %g s", error.message, pause)
+            except Exception as error:
+                trouble(self.home.folder, "the Lightning node does not start", error)
                 await asyncio.sleep(pause)
                 pause = min(longest, 2 * pause)
                 continue
             pause = PAUSES[0]
-            while self._node is node:
-                await self._look(node)
+            while self._node is node and self._watch is not None:
+                await self._watch.look()
                 await asyncio.sleep(TICK)
 
-    async def _look(self, node: LightningNode) -> None:
-        """See how the node is, and give its parts their time."""
-        try:
-            status, peers = await node.status(), [peer.node_id for peer in await node.peers() if peer.connected]
-            desk = await self.desk()
-            if self._seen is not None and status.height > self._seen.height:
-                self._seen = seen = msgspec.structs.replace(self._seen, height=status.height)
-                await desk.do(lambda book, _: book.note("chain", msgspec.json.encode(seen).decode()))
-            away = await self.hub.look(peers)
-            problem = judge(status, away, self._clock())
-            await self._parts.tick(node, status)
-        except (PylonError, LightningError) as error:
-            problem = explain(error, self.home.folder) if isinstance(error, LightningError) else error
-            log.warning("the wallet has a problem: %s", problem.message)
-            status, peers = None, []
-        if self._node is not node:
-            return
-        health = Health(HealthState.READY, node_id=node.node_id, height=status.height if status else self.health.height, peers=tuple(peers))
-        if problem is not None:
-            health = msgspec.structs.replace(health, state=HealthState.DEGRADED, problem=problem.message, hint=problem.hint)
-        self._tell(health)
-        if self.hub.moved:
-            log.warning("the private network has another address now: the Lightning node starts again")
-            await self.restart()
-
-    async def _events(self, node: LightningNode) -> None:
-        """Give each event to the parts; one that cannot be worked on now (a full disk) is tried again: the next waits for it."""
-        async for event in node.events():
-            pause, longest = PAUSES
-            while True:
-                try:
-                    await self._parts.handle(node, event)
-                    break
-                except (PylonError, LightningError) as error:
-                    problem = explain(error, self.home.folder) if isinstance(error, LightningError) else error
-                    log.warning("an event of the Lightning node (%s) waits: %s", event.type, problem.message)
-                    self._tell(msgspec.structs.replace(self.health, state=HealthState.DEGRADED, problem=problem.message, hint=problem.hint))
-                    await asyncio.sleep(pause)
-                    pause = min(longest, 2 * pause)
-            self.bell.rouse()
-
     async def _end(self) -> None:
-        node, pump = self._node, self._pump
-        self._node = self._pump = None
-        if pump is not None:
-            pump.cancel()
-            await asyncio.wait([pump])
+        node, watch = self._node, self._watch
+        self._node = self._watch = None
+        if watch is not None:
+            await watch.stop()
         if node is not None:
             await self._stop(node)
 
@@ -277,7 +218,8 @@ class Life:
         except (TimeoutError, LightningError) as error:
             log.warning("the Lightning node did not stop in order: %r", error)
 
-    def _tell(self, health: Health) -> None:
+    def tell(self, health: Health) -> None:
+        """How the node is now."""
         if health.state is not self.health.state:
             log.info("the Lightning node is %s %s", health.state, health.problem)
             self.bell.rouse()

@@ -32,8 +32,8 @@ MAX_INVOICE = 7089
 RETRY_SECONDS = 6.0
 """How long a payment that finds no way at once is tried again, where others are in flight or the node has just come back."""
 RETRY_PAUSE = 0.15
-FINAL = ("recipient_rejected", "payment_expired", "unknown_required_features")
-"""Reasons that another try would meet again."""
+FINAL = ("recipient_rejected", "payment_expired", "unknown_required_features", "forgotten")
+"""Reasons that another try would meet again; what the node's record calls pending for ever cannot be tried again."""
 NOT_BEGUN = ("payment_sending_failed", "not_running", "invalid")
 """Codes of the node after which nothing has left the wallet."""
 SENTENCES = {
@@ -42,7 +42,9 @@ SENTENCES = {
     "route_not_found": "there is no way to the payee now",
     "payment_sending_failed": "there is no way to the payee now",
     "retries_exhausted": "every way to the payee failed",
+    "unknown": "the payment failed",
     "not_sent": "the payment was never sent",
+    "forgotten": "the payment did not leave the wallet before the process ended",
 }
 
 
@@ -225,12 +227,13 @@ class Outgoing:
         known = await node.payment(payout.payment_hash)
         if known is not None and known.status == "succeeded" and known.preimage is not None:
             await self._settled(payout.payment_hash, bytes.fromhex(known.preimage), Msat(known.fee_msat or 0))
-        elif known is not None and known.status == "pending":
-            return
-        elif await self._channels.doubtful(node, payout.closes):
-            await self._doubted(payout.payment_hash, payout.reason)
-        elif known is not None or await self._channels.forgot(node, payout.payment_hash):
-            await self._gave_up(payout.payment_hash, payout.reason or "not_sent")
+        elif known is not None and known.status == "failed":
+            if await self._channels.doubtful(node, payout.closes):
+                await self._doubted(payout.payment_hash, payout.reason)
+            else:
+                await self._gave_up(payout.payment_hash, payout.reason or "unknown")
+        elif not await self._channels.doubtful(node, payout.closes) and await self._channels.forgot(node, payout.payment_hash):
+            await self._gave_up(payout.payment_hash, "not_sent" if known is None else "forgotten")
 
     async def _settled(self, payment_hash: bytes, preimage: bytes, fee: Msat) -> None:
         desk = await self._life.desk()
@@ -248,7 +251,9 @@ class Outgoing:
 
     async def _gave_up(self, payment_hash: bytes, reason: str) -> None:
         desk = await self._life.desk()
-        await desk.do(lambda book, now: book.payouts.fail(payment_hash, reason, now, again=reason not in FINAL))
+        payout = await desk.do(lambda book, _: book.payouts.find(payment_hash))
+        again = reason not in FINAL and payout is not None and payout.status is not PayoutStatus.DOUBTFUL
+        await desk.do(lambda book, now: book.payouts.fail(payment_hash, reason, now, again=again))
         self._ended(payment_hash)
 
     def _ended(self, payment_hash: bytes) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from pylon.errors import PaymentError, PylonError
 from pylon.lightning.node import LightningError
 from pylon.lightning.values import NodeStatus
+
+log = logging.getLogger(__name__)
 
 STALE = 90.0
 """Seconds. The node looks at the chain every 10 (regtest) or 30 seconds."""
@@ -49,3 +52,14 @@ def judge(status: NodeStatus, away: PylonError | None, now: float) -> PylonError
     if status.sync_error and (synced is None or now - synced > STALE):
         return PylonError(f"the source of blocks has not answered lately: {status.sync_error}", hint="check it; payments go on meanwhile")
     return away
+
+
+def trouble(folder: Path, what: str, error: Exception) -> PylonError:
+    """The sentence for what went wrong in the background, told in the log; a mistake of ours with all that is known of it."""
+    if isinstance(error, LightningError):
+        error = explain(error, folder)
+    if isinstance(error, PylonError):
+        log.warning("%s: %s", what, error.message)
+        return error
+    log.error("%s", what, exc_info=error)
+    return PylonError(f"{what}: {error!r}", hint="this is a mistake in Pylon: please tell its makers, with the log")

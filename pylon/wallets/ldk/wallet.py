@@ -31,6 +31,7 @@ from pylon.wallets.base import (
     PaymentStatus,
     WalletEvent,
 )
+from pylon.wallets.ldk.backup import read_backup, restore_backup
 from pylon.wallets.ldk.channels import Channels
 from pylon.wallets.ldk.coins import Coins
 from pylon.wallets.ldk.hub import Hub, PrivateHub, Provider
@@ -38,6 +39,8 @@ from pylon.wallets.ldk.incoming import Incoming
 from pylon.wallets.ldk.life import Home, Life
 from pylon.wallets.ldk.outgoing import Outgoing
 from pylon.wallets.ldk.slots import Slots
+
+__all__ = ["LdkWallet", "open_ldk", "read_backup", "restore_backup"]
 
 NOTHING = Balance(Msat(0), Msat(0), Msat(0))
 BOOK_LABEL = b"pylon/wallet/book"
