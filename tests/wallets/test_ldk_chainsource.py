@@ -146,7 +146,7 @@ async def test_another_chain_is_refused(serve: Serve, why: str) -> None:
 
 
 async def test_a_source_that_is_away_is_named() -> None:
-    """Nobody listens."""
+    """Nobody listens there: the address stands in the sentence, with what to do."""
     async with served(electrum(1)) as place:
         pass
     with pytest.raises(PylonError, match=rf"tcp://{place} cannot be reached") as refusal:
