@@ -29,6 +29,7 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 PAGES = {
     "README.md": README, "CONTRIBUTING.md": CONTRIBUTING, "CHANGELOG.md": (ROOT / "CHANGELOG.md").read_text("utf-8"),
     "docs/architecture.md": ARCHITECTURE, "docs/protocol.md": PROTOCOL, "docs/cli.md": (ROOT / "docs" / "cli.md").read_text("utf-8"),
+    "docs/wallet.md": (ROOT / "docs" / "wallet.md").read_text("utf-8"),
 }
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
