@@ -9,7 +9,7 @@ export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pylon/cargo-ta
 EXCLUDED := $(if $(filter 0,$(PYLON_BUILD_LIGHTNING)),--exclude pylon-lightning --exclude pylon-py-lightning)
 
 .DEFAULT_GOAL := native
-.PHONY: native demo test check bench counts fuzz mutants docs wheel clean integration-backends
+.PHONY: native demo test check bench counts fuzz mutants docs wheel clean integration-backends integration-lightning crash bench-lightning
 
 $(READY): pyproject.toml
 	$(PY) -c "import sys; sys.exit('Pylon needs Python 3.11 or newer' if sys.version_info < (3, 11) else 0)"
@@ -46,6 +46,14 @@ bench: native
 	mkdir -p build
 	$(BIN)/python -m pytest benches -q --benchmark-enable --benchmark-quiet --benchmark-max-time=0.1 --benchmark-json=build/bench.json
 
+# The goals of real Lightning, measured; also in build/bench-lightning.md. PARTS names some of: fund commands invoices share flight memory.
+bench-lightning: native
+	$(BIN)/python -m benches.wallet_table $(PARTS)
+
+# A thousand payments while processes are killed, and where every millisat is afterwards. SEED repeats a run.
+crash: native
+	$(BIN)/python -m benches.wallet_crash --payments 1000 --every 3 --workers 20 --seed $(or $(SEED),1)
+
 # Instructions a call of the native core, beside those kept in benches/counts.json; UPDATE=1 keeps the new ones.
 counts: native
 	$(BIN)/python -m benches.counts $(if $(UPDATE),--update)
@@ -66,6 +74,10 @@ docs: native
 # Against real engines of others, which are built first; needs Go and the network.
 integration-backends: native
 	scripts/integration-backends $(BIN)
+
+# Electrum of Debian as a foreign Lightning node on our private chain; installed by apt-get where it is missing.
+integration-lightning: native
+	scripts/integration-lightning $(BIN)
 
 # Builds the wheel, repairs it, and proves that it imports where no compiler is.
 wheel: $(READY)

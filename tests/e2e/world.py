@@ -220,11 +220,14 @@ class World:
             self.script(name, script)
             config += f'[backends]\nuse = ["scripted"]\nscript = "{self.place / name / "script.toml"}"\n'
         (self.place / name / "config.toml").write_text(config, "utf-8")
-        with self._bank() as bank:
-            if sats:
-                bank.fund(self._account(name), Msat(sats * 1000))
+        if sats:
+            self._give(name, sats)
         seller, buyer = identity.account(0), identity.account(1)
         return {"npub": seller.npub, "pubkey": seller.pubkey_hex, "buyer_npub": buyer.npub, "buyer_pubkey": buyer.pubkey_hex}
+
+    def _give(self, name: str, sats: int) -> None:
+        with self._bank() as bank:
+            bank.fund(self._account(name), Msat(sats * 1000))
 
     def script(self, home: str, script: str) -> None:
         """What the scripted backend of a home says from now on; its log is kept."""
