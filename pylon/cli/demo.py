@@ -1,8 +1,9 @@
 """`make demo`: the first paid answer and a question about a paper, on real parts and told as it happens; `python -m pylon.cli.demo` runs
 it alone.
 
-A Nexus, two providers and a buyer as processes of their own, with temporary homes and free ports, and the real model. Everything is done by
-the same commands that a person types. It fails where a leg is missing, an answer is empty, or what was paid is not what was earned.
+A Nexus, two providers and a buyer as processes of their own, with temporary homes and free ports, the real model, and a private Lightning
+network. Everything is done by the same commands that a person types. It fails where a leg is missing, an answer is empty, what was paid is
+not what was earned, or where a millisat of all three wallets is not accounted for.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from pathlib import Path
 
 import msgspec
 
-from pylon.cli import demo_query
+from pylon.cli import demo_money, demo_query
 from pylon.cli.demo_stage import DemoFailed, Document, Stage, line, number
+from pylon.cli.worth import worth
 from pylon.units import Msat, show_sats
 
 QUESTION = "What is 2+2?"
-BUYER_SATS = 100
+BUYER_SATS = 1000
 
 
 def perform(stage: Stage) -> None:
@@ -29,6 +31,7 @@ def perform(stage: Stage) -> None:
         nexus = stack.enter_context(stage.process("nexus", "nexus", "--port", "0", "--data", str(stage.place / "nexus-data")))
         relay = line(nexus, "Nexus listens on").split()[-1]
         stage.say("nexus", f"a relay of our own listens on {relay}")
+        stack.callback(stage.run, "buyer", "regtest", "stop")  # the last to end
         seller = stage.settle_in("provider", relay)
         buyer = stage.settle_in("buyer", relay)
         stage.say("provider", f"is {seller['npub']}")
@@ -39,7 +42,8 @@ def perform(stage: Stage) -> None:
         stage.say("provider", f"is ready: {_names(status)}, price 1 sat a request")
         stack.callback(stage.run, "buyer", "stop")
         funded = stage.ask("buyer", "wallet", "fund", str(BUYER_SATS))
-        stage.say("buyer", f"got {show_sats(Msat(number(funded, 'spendable_msat')))} from the faucet (simulated: not Lightning, no value)")
+        stage.say("buyer", f"got {show_sats(Msat(number(funded, 'spendable_msat')))} from the faucet ({worth(funded)})")
+        demo_money.tell_network(stage, funded)
         stage.say("buyer", f"asks {QUESTION!r}, pays by itself:")
         stage.run("buyer", "job", "submit", QUESTION, "--auto-pay")
         (row,) = msgspec.convert(stage.ask("buyer", "job", "list", "-l", "1")["jobs"], list[Document])
@@ -48,7 +52,9 @@ def perform(stage: Stage) -> None:
         second = stack.enter_context(stage.process("second", "start", "-f", "-m", "provider"))
         line(second, "Ready")
         stage.say("second", "is ready too, another provider with another home")
+        books = demo_money.Books(stage, buyer="buyer", providers=("provider", "second"))
         demo_query.perform(stage, buyer="buyer", providers=("provider", "second"))
+        books.balance()
 
 
 def _names(status: Document) -> str:
@@ -94,7 +100,7 @@ def main() -> int:
                 print(f"--- {log.name}\n{log.read_text('utf-8', 'replace')[-2000:]}", file=sys.stderr)
             print(f"The demo failed: {error}", file=sys.stderr)
             return 1
-        stage.say("all", "paid, answered, earned; every leg and every piece is there. This was a simulated wallet, not Lightning.")
+        stage.say("all", "paid, answered, earned; every leg and every piece is there, and the books agree to the msat.")
     return 0
 
 
