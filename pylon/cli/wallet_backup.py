@@ -98,5 +98,5 @@ def _doubts(home: Home, config: Config, found: Backup) -> list[str]:
     return doubts
 
 
-def _when(at: int) -> str:
+def _when(at: float) -> str:
     return datetime.datetime.fromtimestamp(at).strftime("%Y-%m-%d %H:%M:%S")

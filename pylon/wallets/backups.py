@@ -19,7 +19,7 @@ from pylon.wallets.registry import module_of
 class Backup(msgspec.Struct, frozen=True):
     """What a backup says: when it was made (Unix seconds), for which network, and whose node it is (66 hex)."""
 
-    made_at: int
+    made_at: float
     network: str
     node_id: str
 

@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -228,3 +229,31 @@ def test_the_network_ends_and_comes_back(street: Street, alice: str) -> None:
     assert before - street.owned(alice) == 5_000
     status = street.regtest("status")
     assert (status["running"], status["tip"]) == (True, tip)
+
+
+def test_backup_and_restore(street: Street) -> None:
+    """A copy is written, read by nobody without the phrase, and put back whole; a stale one only when it is forced."""
+    home = "keeper"
+    street.init(home)
+    street.ask(home, "wallet", "fund", "5000")
+    street.ask(home, "wallet", "pay", str(street.ask("bob", "wallet", "invoice", "7")["bolt11"]))
+    copy = street.place / "copy.pylon"
+    written = street.ask(home, "wallet", "backup", str(copy))
+    assert written["bytes"] == copy.stat().st_size
+    assert copy.stat().st_mode & 0o777 == 0o600
+    assert b"SQLite" not in copy.read_bytes()
+    running = street.run(home, "wallet", "restore", str(copy), "--json", "--force")
+    assert (running.status, "Pylon runs in this home" in running.error["message"]) == (2, True)
+    before = street.owned(home)
+    street.run(home, "stop")
+    assert street.run("bob", "stop").status == 0
+    assert street.run("bob", "wallet", "restore", str(copy), "--json", "--force").status == 1  # of another seed
+    assert street.run(home, "wallet", "restore", str(copy), "--json").status == 2  # there is a wallet already
+    restored = street.ask(home, "wallet", "restore", str(copy), "--force")
+    assert Path(str(restored["moved_to"])).is_dir()
+    assert street.owned(home) == before
+    street.ask(home, "wallet", "pay", str(street.ask("bob", "wallet", "invoice", "7")["bolt11"]))
+    street.run(home, "stop")
+    stale = street.run(home, "wallet", "restore", str(copy), "--json")
+    assert stale.status == 2
+    assert "is stale: 1 payment came after it" in stale.error["message"]

@@ -46,12 +46,13 @@ class _Content(msgspec.Struct, frozen=True):
 async def write(life: Life, target: Path) -> None:
     """Write a copy to `target`, which must not exist. Raises PylonError, and leaves nothing then."""
     node, desk = await life.node(), await life.desk()
+    made_at = life.clock()  # before the copy: what happens meanwhile counts as later
     with tempfile.TemporaryDirectory(dir=life.home.folder) as folder:
         store, book = Path(folder) / STORE, Path(folder) / BOOK
         # The store first: a payment that it does not know yet is then in the book as an intent, and never the other way round.
         await asyncio.to_thread(_copied, life.home.folder / STORE, store)
         await desk.do(lambda one, _: one.copy(book))
-        about = Backup(int(life.clock()), life.home.network, node.node_id)
+        about = Backup(made_at, life.home.network, node.node_id)
         await asyncio.to_thread(_write, target, life.home.seed, about, store, book)
 
 
