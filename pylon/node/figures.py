@@ -10,6 +10,9 @@ from pylon.node.database import Database, Value
 from pylon.units import Msat
 from pylon.wallets.base import Direction
 
+LEFT = "direction='out' AND status='settled' AND own=0"
+"""What has left, in words that SQLite can hold against the partial indices."""
+
 
 class Purse(msgspec.Struct, frozen=True):
     """Which wallet, on which network, the lines written now belong to."""
@@ -52,20 +55,25 @@ class Figures:
         only, values = "", list[Value]()
         if job:
             only, values = " AND job=?", [job]
+        network = "+network" if job else "network"  # a job has few payments: they are found by it
         if peer:
             only, values = f"{only} AND peer=?", [*values, peer]
-        ((total,),) = self._db.rows(
-            "SELECT coalesce(sum(amount + CASE status WHEN ? THEN fee ELSE max_fee END), 0) FROM payments "
-            f"WHERE direction=? AND network=? AND own=0 AND (status IN (?,?) OR (status=? AND settled_at>?)){only}",
-            Status.SETTLED, Direction.OUT, self.purse.network, *UNDER_WAY, Status.SETTLED, since, *values,
+        ((gone,),) = self._db.rows(
+            f"SELECT coalesce(sum(amount + fee), 0) FROM payments WHERE {LEFT} AND {network}=? AND settled_at>?{only}",
+            self.purse.network, since, *values,
         )
-        return Msat(total)
+        ((open_,),) = self._db.rows(
+            f"SELECT coalesce(sum(amount + max_fee), 0) FROM payments WHERE direction=? AND status IN (?,?) AND network=? AND own=0{only}",
+            Direction.OUT, *UNDER_WAY, self.purse.network, *values,
+        )
+        return Msat(gone + open_)
 
     def left_by_peer(self, since: float) -> list[tuple[str, Msat]]:
         """The same for each peer, the most first."""
         rows = self._db.rows(
-            "SELECT DISTINCT peer FROM payments WHERE direction=? AND network=? AND own=0 AND peer IS NOT NULL AND (status IN (?,?) "
-            "OR (status=? AND settled_at>?))", Direction.OUT, self.purse.network, *UNDER_WAY, Status.SETTLED, since,
+            f"SELECT peer FROM payments WHERE {LEFT} AND network=?1 AND settled_at>?2 AND peer IS NOT NULL UNION SELECT peer FROM payments "
+            "WHERE direction=?3 AND status IN (?4,?5) AND network=?1 AND own=0 AND peer IS NOT NULL",
+            self.purse.network, since, Direction.OUT, *UNDER_WAY,
         )
         return sorted(((str(peer), self.left(since=since, peer=str(peer))) for (peer,) in rows), key=lambda found: (-found[1], found[0]))
 
@@ -87,9 +95,9 @@ class Figures:
         """When payments on this network failed, after `since` and after the last that settled, oldest first. A purse that was empty is no
         failure of the network."""
         rows = self._db.rows(
-            "SELECT at FROM failures WHERE network=? AND at>? AND code<>? AND at>coalesce((SELECT max(settled_at) FROM payments "
-            "WHERE direction=? AND network=? AND own=0), 0) ORDER BY at",
-            self.purse.network, since, InsufficientFunds.code, Direction.OUT, self.purse.network,
+            "SELECT at FROM failures WHERE network=? AND at>? AND code<>? AND at>"
+            f"coalesce((SELECT max(settled_at) FROM payments WHERE {LEFT} AND network=?), 0) ORDER BY at",
+            self.purse.network, since, InsufficientFunds.code, self.purse.network,
         )
         return [float(at) for (at,) in rows]
 

@@ -15,6 +15,7 @@ from pylon.market import payment as table
 from pylon.market.job import Trouble
 from pylon.market.payment import LIVE, NO_FEE, UNDER_WAY, Intended, Outgoing, Sent, Status
 from pylon.market.signals import Paid, PayFailed, Signal
+from pylon.node import figures
 from pylon.node.database import Database, Value
 from pylon.node.figures import Figures
 from pylon.node.vault import Vault
@@ -30,9 +31,10 @@ SCHEMA = (
     UNIQUE (direction, payment_hash)
 ) STRICT""",
     "CREATE INDEX payments_by_status ON payments (direction, status)",
-    "CREATE INDEX payments_by_peer ON payments (peer, settled_at) WHERE peer IS NOT NULL",
     "CREATE INDEX payments_by_job ON payments (job) WHERE job IS NOT NULL",
-    "CREATE INDEX payments_by_time ON payments (direction, network, settled_at)",
+    # The sums of the limits, read from the index alone.
+    f"CREATE INDEX payments_left ON payments (network, settled_at, amount, fee) WHERE {figures.LEFT}",
+    f"CREATE INDEX payments_left_to ON payments (peer, network, settled_at, amount, fee) WHERE {figures.LEFT}",
     # Every payment that failed, each time: what the circuit breaker counts.
     """CREATE TABLE failures (
     n INTEGER PRIMARY KEY, wallet TEXT NOT NULL, network TEXT NOT NULL, payment_hash BLOB NOT NULL, code TEXT NOT NULL, at REAL NOT NULL

@@ -63,11 +63,12 @@ class Payments:
             direction=Direction.OUT, payment_hash=payable.payment_hash, bolt11=bolt11, amount=payable.amount, max_fee=self._max_fee,
             status=Status.INTENT, at=time.time(), memo=payable.description[:200], peer=payable.payee.hex(),
         )
+        # From here to the mark `sent` nothing is awaited, as in `perform`.
         if (error := self.allowance.refusal(intent, time.time())) is not None:
             raise error
         with self._ledger.transaction(full=True):
             self._ledger.intend(intent)
-        outcome = await self.perform(payable.payment_hash)
+        outcome = await self._begin(intent)
         self._record(payable.payment_hash, outcome)
         match outcome:
             case Paid(preimage=preimage, fee=fee):
@@ -106,6 +107,11 @@ class Payments:
         if (error := self.allowance.refusal(line, time.time())) is not None:
             log.warning("a payment is not begun: %s", error.message)
             return PayFailed(Trouble(error.code, error.message))
+        return await self._begin(line)
+
+    async def _begin(self, line: Payment) -> Outcome:
+        """The mark, the wallet, its answer; after PATIENCE, don't know."""
+        payment_hash = line.payment_hash
         with self._ledger.transaction():
             self._ledger.send(payment_hash, now=time.time())
         call = asyncio.get_running_loop().create_task(self._ask(line))

@@ -167,6 +167,9 @@ async def test_never_heard_of_it_counts_only_from_a_wallet_that_is_ready(place: 
     outcome = await place.engine.resolve(payment_hash(1))
     assert outcome == PayFailed(Trouble(NeverSent.code, "the wallet has never heard of this payment"))
     assert place.wallet.looked == 3 + LOOKS
+    place.wallet.states_of_health = [*[HealthState.STARTING] * 9, HealthState.READY]
+    assert outcome == await place.engine.resolve(payment_hash(1))
+    assert place.wallet.looked == 3 + LOOKS + 9 + LOOKS
 
 
 async def test_a_look_that_breaks_is_no_answer(place: Place) -> None:
