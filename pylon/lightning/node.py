@@ -129,6 +129,10 @@ class LightningNode:
         text = await self._call(self._node.payment, payment_hash)
         return None if text is None else msgspec.json.decode(text, type=NodePayment)
 
+    async def forget(self, payment_hash: bytes) -> None:
+        """Forget an invoice that nobody paid; what comes for it later is sent back."""
+        await self._call(self._node.forget, payment_hash)
+
     async def open_channel(self, node_id: str, address: str, sats: int, push_msat: int = 0) -> str:
         """Opens a channel and gives the peer `push_msat` of it; the user's id of the channel."""
         return await self._call(self._node.open_channel, node_id, address, sats, push_msat)

@@ -34,7 +34,8 @@ async def test_an_event_is_told_again_until_it_is_acknowledged(net: Net) -> None
         events = node.events()
         assert await anext(events) == second
     await node.stop()
-    assert await anext(events, None) is None  # the end of the iteration
+    async with asyncio.timeout(10):
+        assert await anext(events, None) is None  # the end of the iteration
 
 
 async def test_an_orderly_restart_keeps_a_held_payment(net: Net) -> None:
@@ -143,6 +144,25 @@ async def test_a_reorganisation_leaves_a_deep_channel_alone(net: Net) -> None:
     assert event.payment_hash == hashlib.sha256(preimage).hexdigest()
     await provider.node.claim(preimage, 1_000_000)
     assert (await buyer.event("sent", "failed")).type == "sent"
+
+
+async def test_a_reorganisation_under_a_channel_costs_nothing_but_the_channel(net: Net) -> None:
+    """The block with the funding is replaced: the channel stays, or it is closed and its sats come back on the chain."""
+    wallet = await net.wallet("wallet")
+    await net.fund(wallet, push_msat=400_000_000)
+    net.chain.mine()
+    await asyncio.gather(*(party.node.sync() for party in net.parties))
+    net.chain.reorg(1, 2)
+    await asyncio.gather(*(party.node.sync() for party in net.parties))
+
+    async def right() -> bool:
+        if any(channel.usable for channel in await wallet.node.channels()):
+            return await wallet.outbound_msat() == 390_000_000
+        net.chain.mine(10)
+        await asyncio.gather(*(party.node.sync() for party in net.parties))
+        return 395_000 < (await wallet.node.balances()).onchain_sat <= 400_000
+
+    await until(right)
 
 
 async def test_the_chain_goes_away_and_comes_back(net: Net) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sqlite3
 from pathlib import Path
@@ -109,3 +110,12 @@ def test_documents_before_a_start(tmp_path: Path) -> None:
     with pytest.raises(LightningError) as error:
         node.acknowledge()
     assert code(error) == "invalid"
+
+
+def test_an_extension_of_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Python files were updated and the extension was not: it says so, instead of failing later."""
+    import pylon.lightning.node as node
+
+    monkeypatch.setattr("pylon.__version__", "0.0.0")
+    with pytest.raises(ImportError, match="make native"):
+        importlib.reload(node)

@@ -146,6 +146,19 @@ async def test_what_cannot_be_paid(net: Net) -> None:
     assert error.value.args[0] == "unknown_payment"
 
 
+async def test_an_invoice_that_was_forgotten_takes_no_payment(net: Net) -> None:
+    """It is no payment of the node any more, and what comes for it goes back to its payer."""
+    buyer, provider = await pair(net)
+    payment_hash = hashlib.sha256(bytes(32)).digest()
+    invoice = await provider.node.invoice(1_000, "too late", 600, payment_hash)
+    await provider.node.forget(payment_hash)
+    await provider.node.forget(payment_hash)
+    assert await provider.node.payments() == []
+    await buyer.node.pay(invoice, 0)
+    assert (await buyer.event("sent", "failed")).type == "failed"
+    assert "claimable" not in {event.type for event in provider.told}
+
+
 async def test_a_first_payment_may_bring_its_channel(net: Net) -> None:
     """A provider without a channel asks the hub for an invoice that opens one (LSPS2), and the payment arrives over it."""
     buyer, provider = await net.wallet("buyer"), await net.wallet("provider")

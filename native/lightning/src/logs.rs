@@ -98,27 +98,38 @@ impl LogWriter for Log {
     }
 }
 
-/// The text without what opens money: an invoice keeps its first letters, and where a preimage is spoken of no hash stays.
+/// The text without what opens money: an invoice keeps its first letters, where a preimage or a secret is spoken of no hash stays
+/// whole, and a list of bytes says nothing.
 pub fn redacted(text: &str) -> String {
-    let secret = text.to_ascii_lowercase().contains("preimage");
+    let lower = text.to_ascii_lowercase();
+    let secret = lower.contains("preimage") || lower.contains("secret");
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
-        let (word, after) = rest.split_at(end);
-        let invoice = word.len() > 60 && word.as_bytes()[..2].eq_ignore_ascii_case(b"ln");
-        let key = secret && word.len() >= 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
-        if invoice || key {
-            out.push_str(&word[..8]);
-            out.push('…');
+    while let Some(first) = rest.chars().next() {
+        let word = &rest[..rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len())];
+        let list = if first == '[' { bytes(rest) } else { 0 };
+        rest = if list > 0 {
+            out.push_str("[…]");
+            &rest[list..]
+        } else if word.is_empty() {
+            out.push(first);
+            &rest[first.len_utf8()..]
         } else {
-            out.push_str(word);
-        }
-        let step = after.chars().next().map_or(0, char::len_utf8);
-        out.push_str(&after[..step]);
-        rest = &after[step..];
+            let invoice = word.len() > 60 && word[..2].eq_ignore_ascii_case("ln");
+            let key = secret && word.len() >= 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
+            out.push_str(if invoice || key { &word[..8] } else { word });
+            out.push_str(if invoice || key { "…" } else { "" });
+            &rest[word.len()..]
+        };
     }
     out
+}
+
+/// The length of a list of at least sixteen numbers at the start of the text, or 0.
+fn bytes(text: &str) -> usize {
+    let end = text.find(']').unwrap_or(0);
+    let numbers = text[..end].bytes().skip(1).all(|b| b.is_ascii_digit() || b == b',' || b == b' ');
+    if numbers && text[..end].matches(',').count() >= 15 { end + 1 } else { 0 }
 }
 
 #[cfg(test)]
@@ -134,6 +145,8 @@ mod tests {
         assert_eq!(redacted(&format!("payment hash {hash}")), format!("payment hash {hash}"));
         assert_eq!(redacted(&format!("Preimage({hash}), é")), "Preimage(abababab…), é");
         assert_eq!(redacted(&format!("{}:{}", invoice.to_uppercase(), "x")), "LNBCRT21…:x");
+        assert_eq!(redacted(&format!("secret [{}], [1, 2]", "255, ".repeat(32))), "secret […], [1, 2]");
+        assert_eq!(redacted("[no list"), "[no list");
         assert_eq!(redacted(""), "");
     }
 

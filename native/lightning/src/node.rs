@@ -169,6 +169,11 @@ impl Node {
         self.node()?.payment(&PaymentId(hash)).as_ref().map(|payment| json(&Payment::from(payment))).transpose()
     }
 
+    /// Forgets a payment: an invoice that nobody paid, say. Does nothing where it is not known.
+    pub fn forget(&self, hash: [u8; 32]) -> Result<()> {
+        Ok(self.node()?.remove_payment(&PaymentId(hash))?)
+    }
+
     /// Opens a channel and gives the peer `push_msat` of it; the user's id of the channel.
     pub fn open_channel(&self, id: &str, place: &str, sats: u64, push_msat: u64) -> Result<String> {
         let push = (push_msat > 0).then_some(push_msat);

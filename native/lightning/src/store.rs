@@ -217,3 +217,22 @@ impl KVStore for Store {
         Box::pin(async move { found })
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn real_money_is_on_the_disk_before_it_counts() {
+        let folder = std::env::temp_dir().join(format!("pylon-sync-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        for (full_sync, level) in [(true, 2), (false, 1)] {
+            let connection = connect(&folder.join(FILE), full_sync).unwrap();
+            let sync: i64 = connection.query_row("PRAGMA synchronous", [], |row| row.get(0)).unwrap();
+            let journal: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+            assert_eq!((sync, journal.as_str()), (level, "wal"));
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}

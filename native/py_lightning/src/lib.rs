@@ -178,6 +178,12 @@ impl Node {
         Ok(run(py, || self.0.payment(hash))?.map(|text| PyBytes::new(py, &text)))
     }
 
+    #[pyo3(signature = (payment_hash, /))]
+    fn forget(&self, py: Python<'_>, payment_hash: &[u8]) -> Result<()> {
+        let hash = exactly(payment_hash, "payment hash")?;
+        run(py, || self.0.forget(hash))
+    }
+
     #[pyo3(signature = (node_id, address, sats, push_msat=0))]
     fn open_channel(&self, py: Python<'_>, node_id: &str, address: &str, sats: u64, push_msat: u64) -> Result<String> {
         run(py, || self.0.open_channel(node_id, address, sats, push_msat))
