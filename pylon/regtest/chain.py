@@ -182,8 +182,7 @@ class Chain:
         fee = mempool.fee(transaction, coins)
         mempool.check_time(transaction, coins, self.height + 1, self.median)
         sigops = mempool.sigop_cost(transaction, coins)
-        waiting = self.file.rows("SELECT coalesce(sum(length(raw)), 0) FROM txs WHERE height IS NULL")[0][0]
-        if waiting + len(raw) > mempool.MAX_WAITING_BYTES:
+        if self.file.waiting_bytes() + len(raw) > mempool.MAX_WAITING_BYTES:
             raise Refused("mempool full")
         verify_scripts(transaction, coins)
         with self.file.change():

@@ -51,6 +51,7 @@ CREATE TABLE outs (
     PRIMARY KEY (tx, n)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX outs_place ON outs (place);
+CREATE INDEX outs_unspent ON outs (place, value) WHERE spender IS NULL;
 CREATE INDEX outs_spender ON outs (spender) WHERE spender IS NOT NULL;
 PRAGMA user_version = {VERSION};
 """
@@ -97,6 +98,7 @@ class ChainFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._waiting_bytes: int | None = None
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -151,6 +153,7 @@ class ChainFile:
             yield
             self._db.execute("COMMIT")
         except BaseException as error:
+            self._waiting_bytes = None
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             if isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
@@ -207,6 +210,12 @@ class ChainFile:
         rows = self.rows("SELECT id, raw, fee, sigops FROM txs WHERE height IS NULL ORDER BY arrival")
         return [Waiting(number, read_transaction(raw), fee, sigops) for number, raw, fee, sigops in rows]
 
+    def waiting_bytes(self) -> int:
+        """How much waits. Counted once, then kept up by `add`, until a block or a loss changes it in another way."""
+        if self._waiting_bytes is None:
+            self._waiting_bytes = int(self.rows("SELECT total(length(raw)) FROM txs WHERE height IS NULL")[0][0])
+        return self._waiting_bytes
+
     def add(self, transaction: Transaction, *, fee: int = 0, sigops: int = 0, height: int | None = None) -> None:
         """Take in a transaction: one that waits, or (with a height) the coinbase of that block. Inside `change`."""
         arrival = None if height is not None else self._next_arrival()
@@ -218,6 +227,8 @@ class ChainFile:
             place = place_of(output.script)
             self._run("INSERT INTO outs VALUES (?, ?, ?, ?, ?, NULL)", number, n, output.value, output.script, place)
         if height is None:
+            if self._waiting_bytes is not None:
+                self._waiting_bytes += len(transaction.raw)
             for spent in transaction.inputs:
                 self._run(
                     "UPDATE outs SET spender = ? WHERE n = ? AND tx = (SELECT id FROM txs WHERE txid = ?)", number, spent.index, spent.txid
@@ -231,6 +242,7 @@ class ChainFile:
         height = self.height() + 1
         self._run("INSERT INTO blocks VALUES (?, ?, ?)", height, double_sha256(header), header)
         self.add(coinbase, height=height)
+        self._waiting_bytes = None
         for pos, one in enumerate(taken, 1):
             self._run("UPDATE txs SET height = ?, pos = ?, arrival = NULL WHERE id = ?", height, pos, one.id)
 
@@ -241,6 +253,7 @@ class ChainFile:
         back = [row[0] for row in self.rows("SELECT id FROM txs WHERE height > ? AND pos > 0 ORDER BY height, pos", height)]
         queue = [row[0] for row in self.rows("SELECT id FROM txs WHERE height IS NULL ORDER BY arrival")]
         coinbases = [row[0] for row in self.rows("SELECT txid FROM txs WHERE height > ? AND pos = 0", height)]
+        self._waiting_bytes = None
         self._run("UPDATE txs SET arrival = -arrival WHERE height IS NULL")
         for arrival, number in enumerate(back + queue, 1):
             self._run("UPDATE txs SET height = NULL, pos = NULL, arrival = ? WHERE id = ?", arrival, number)
@@ -259,6 +272,7 @@ class ChainFile:
                 if row[0] not in numbers
             ]
         gone = []
+        self._waiting_bytes = None
         for number in reversed(numbers):
             places = frozenset(row[0] for row in self.rows("SELECT place FROM outs WHERE tx = ?1 OR spender = ?1", number))
             gone.append(Removed(self.rows("SELECT txid FROM txs WHERE id = ?", number)[0][0], places))

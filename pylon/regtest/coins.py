@@ -42,16 +42,17 @@ class Coins:
 
     def available(self) -> int:
         """The sats that can be paid out now."""
-        return sum(value for _, _, value in self._spendable())
+        return sum(value for _, _, value in self._spendable(-1))
 
-    def _spendable(self) -> list[tuple[bytes, int, int]]:
-        """Coins that may go into the next block, the largest first."""
+    def _spendable(self, most: int) -> list[tuple[bytes, int, int]]:
+        """Coins that may go into the next block, the largest first. -1: all of them."""
         rows: list[tuple[bytes, int, int]] = self._chain.file.rows(
             "SELECT t.txid, o.n, o.value FROM outs o JOIN txs t ON t.id = o.tx"
             " WHERE o.place = ? AND o.spender IS NULL AND o.value > 0 AND (t.height IS NULL OR t.pos > 0 OR t.height <= ?)"
-            " ORDER BY o.value DESC, t.id, o.n",
+            " ORDER BY o.value DESC LIMIT ?",
             place_of(self._chain.reward_script),
             self._chain.height + 1 - MATURITY,
+            most,
         )
         return rows
 
@@ -64,7 +65,7 @@ class Coins:
             raise ValueError(f"at least {DUST} sats are paid out")
         coins: list[tuple[bytes, int, int]] = []
         have = fee = 0
-        for coin in self._spendable()[:MAX_INPUTS]:
+        for coin in self._spendable(MAX_INPUTS):
             coins.append(coin)
             have += coin[2]
             fee = FEE_RATE * (FRAME_BYTES + len(script) + INPUT_BYTES * len(coins))

@@ -10,11 +10,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 from pylon.errors import PylonError
 from pylon.regtest.blocks import Output, Transaction, double_sha256, shown
 from pylon.regtest.chainfile import ChainFile, Coin
+
+FLUSH_BLOCKS: Final = 500
+"""The engine writes when it is closed, and else about once an hour: so many blocks at most have to be handed over again after a kill."""
 
 
 class BlockRefused(PylonError):
@@ -43,14 +46,13 @@ class Engine:
         self._pbk = engine()
         self._manager: Any = None
         self._verdict: Any = None
-        self.rebuilt = False
-        """Whether the folder had to be made anew."""
         try:
             self._open()
         except RuntimeError:
             self.wipe()
 
     def _open(self) -> None:
+        self._unwritten = 0
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         watch = self._pbk.ValidationInterfaceCallbacks(block_checked=self._checked)
         self._manager = self._pbk.load_chainman(self._folder, self._pbk.ChainType.REGTEST, watch)
@@ -59,13 +61,19 @@ class Engine:
         """Begin again at the genesis block, in an empty folder."""
         self.close()
         shutil.rmtree(self._folder)
-        self.rebuilt = True
         try:
             self._open()
         except RuntimeError as error:
             raise PylonError(
                 f"Bitcoin Core's engine cannot use {self._folder}", hint="look at its permissions and at the free space"
             ) from error
+
+    def _reopen(self) -> None:
+        self.close()
+        try:
+            self._open()
+        except RuntimeError as error:
+            raise BlockRefused(f"Bitcoin Core's engine does not open {self._folder} again") from error
 
     def close(self) -> None:
         """Let go of the folder; what the engine has not written yet is written."""
@@ -90,6 +98,9 @@ class Engine:
         last = file.height()
         for height in range(first, last + 1):
             self._feed(file.block(height))
+            self._unwritten += 1
+            if self._unwritten >= FLUSH_BLOCKS:
+                self._reopen()
         if self._height() != last or self._hash(last) != double_sha256(file.headers(last, last)[0]):
             raise BlockRefused(f"Bitcoin Core's engine is at height {self._height()} and our file at {last}")
 

@@ -95,6 +95,28 @@ def test_a_branch_that_only_the_engine_knows_is_forgotten(tmp_path: Path) -> Non
     chain.close()
 
 
+def test_a_kill_costs_few_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine writes after so many blocks, so that after a kill it is given no more than those again."""
+    monkeypatch.setattr(kernel, "FLUSH_BLOCKS", 40)
+    folder = tmp_path / "chain"
+    chain = Chain.open(folder)
+    chain.mine(110)
+    shutil.copytree(folder, tmp_path / "killed", ignore=shutil.ignore_patterns("LOCK"))
+    chain.close()
+    given: list[bytes] = []
+    feed = kernel.Engine._feed
+
+    def counted(engine: kernel.Engine, raw: bytes) -> None:
+        given.append(raw)
+        feed(engine, raw)
+
+    monkeypatch.setattr(kernel.Engine, "_feed", counted)
+    chain = Chain.open(tmp_path / "killed")
+    assert chain.height == 110
+    assert len(given) == 110 - 2 * 40
+    chain.close()
+
+
 @pytest.mark.parametrize(
     "part", ["blocks/blk00000.dat", "blocks/rev00000.dat", "chainstate/CURRENT", "blocks/index/000003.log", "chainstate"]
 )

@@ -182,6 +182,7 @@ class History(RuleBasedStateMachine):
         """History, status, coins and balance of every place; where each transaction is; and who had to be told was told."""
         reading = Reading(self.chain)
         answers = Answers(self.chain)
+        assert self.chain.file.waiting_bytes() == sum(len(one.raw) for one, height in reading.placed if height is None)
         changed = {place for change in self.heard for place in change.places}
         self.heard.clear()
         for place in reading.places() | self.told.keys():
