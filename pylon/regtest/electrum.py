@@ -42,7 +42,7 @@ MAX_SUBSCRIPTIONS: Final = 10_000
 """Of one session."""
 MAX_SESSIONS: Final = 100
 LATELY_SECONDS: Final = 15.0
-"""A node that follows the chain by asking does so within this time; who has subscribed and does not ask is not waited for."""
+"""A node that follows the chain by asking does so within this time; who has subscribed and only listens is not waited for."""
 LOOK_SECONDS: Final = 0.02
 SLOW_SECONDS: Final = 30.0
 """How long a reader may take for an answer."""
@@ -58,6 +58,8 @@ class Session:
         self.seen = 0
         """The height that it was last told when it asked."""
         self.asked = 0.0
+        self.follows = False
+        """Whether it has asked more than once: it looks, and is not just told."""
         self._told: dict[bytes, str | None] = {}
         self._held: list[bytes] | None = None
         """What is to be told after the answer that is being made."""
@@ -138,6 +140,7 @@ class Session:
     def _subscribe_headers(self) -> dict[str, object]:
         self._headers = True
         tip = self._answers.tip()
+        self.follows = bool(self.asked)
         self.seen, self.asked = int(str(tip["height"])), time.monotonic()
         return tip
 
@@ -213,7 +216,7 @@ class ElectrumServer:
         """Until all who asked for the tip lately have asked again since the last block, or so many seconds have gone."""
         deadline = time.monotonic() + seconds
         while (now := time.monotonic()) < deadline:
-            asking = [session for session in self._sessions.values() if now - session.asked < LATELY_SECONDS]
+            asking = [session for session in self._sessions.values() if session.follows and now - session.asked < LATELY_SECONDS]
             if all(session.seen >= self._chain.height for session in asking):
                 return True
             await asyncio.sleep(LOOK_SECONDS)

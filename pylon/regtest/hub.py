@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from pylon.regtest.record import Record
 log = logging.getLogger("pylon.regtest")
 
 KEPT_OUTCOMES = 10_000
+RETRY_SECONDS = 1.0
 
 
 class HubBroken(PylonError):
@@ -82,7 +84,13 @@ class Hub:
 
     async def _follow(self) -> None:
         async for event in self.node.events():
-            self._take(event)
+            while True:
+                try:
+                    self._take(event)
+                    break
+                except sqlite3.OperationalError as error:  # the disk is full: the event stays, and is written down when there is room
+                    log.error("the record of channels cannot be written: %s", error)
+                    await asyncio.sleep(RETRY_SECONDS)
             if event.type == "channel_pending":
                 await self._set_up(event)
 

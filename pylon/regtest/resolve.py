@@ -29,6 +29,7 @@ STEP: Final = 12
 """Blocks made before the wallets have their turn to see them: a node that lags by more refuses payments of one that does not."""
 MARGIN: Final = 6
 """So many blocks before a payment's time is over, every block waits for the wallets."""
+NEVER: Final = 1 << 31
 SECONDS: Final = 30.0
 FOLLOW_SECONDS: Final = 12.0
 """Longer than the ten seconds after which a node looks by itself."""
@@ -44,10 +45,13 @@ class Spend(NamedTuple):
 
 
 class Waits(NamedTuple):
-    """`heights` above the tip that something waits for; those at which a payment's time is over; `soon`: a transaction is about to come."""
+    """`heights` above the tip that something waits for; `expiries`: those at which the time of a payment in a closed channel is over;
+    `limit`: the height that is not passed now, since a payment into the hub, over a channel that is open, is just being sent back;
+    `soon`: a transaction is about to come."""
 
     heights: list[int]
     expiries: list[int]
+    limit: int
     soon: bool
 
 
@@ -87,7 +91,8 @@ class Resolver:
         blocks = min(min(waits.heights) - height, STEP)
         if waits.expiries:
             blocks = max(1, min(blocks, min(waits.expiries) - MARGIN - height))
-        if await self._miner.may_mine(blocks):
+        blocks = min(blocks, waits.limit - height)
+        if blocks > 0 and await self._miner.may_mine(blocks):
             await self._miner.mine(blocks, force=True)  # asked just now
             if waits.expiries or self._hub.busy(BUSY_SECONDS):
                 await self._server.followed(FOLLOW_SECONDS)
@@ -98,15 +103,25 @@ class Resolver:
         """What all closed channels wait for. Those that wait for nothing any more are written down as resolved."""
         tip = self._chain.height
         connected = {peer.node_id for peer in await self._hub.node.peers() if peer.connected}
-        opened = {channel.id for channel in await self._hub.node.channels()}
-        claims = [claim for claim in (await self._hub.node.balances()).claims if claim.channel not in opened]
+        opened = {channel.id: channel.peer for channel in await self._hub.node.channels()}
+        balances = await self._hub.node.balances()
+        claims = [claim for claim in balances.claims if claim.channel not in opened]
+        # A payment whose way out is closed: its payer's channel must not come to its end before it was sent back there.
+        limit = min(
+            (
+                claim.height - MARGIN
+                for claim in balances.claims
+                if claim.height and claim.kind == "preimage" and claim.channel in opened and not self._miner.is_away(opened[claim.channel])
+            ),
+            default=NEVER,
+        )
         expiries = [claim.height for claim in claims if claim.payment_hash and claim.height and claim.height >= tip]
         heights = [claim.height + 1 for claim in claims if claim.height and claim.height >= tip]
         claimed = {claim.channel for claim in claims}
         soon = False
         for closed in self._hub.record.unresolved():
             if closed.channel in claimed and expiries and closed.peer not in connected and not self._miner.is_away(closed.peer):
-                return Waits([], [], soon=True)  # its payments must not run out while it may come back and claim them
+                return Waits([], [], limit, soon=True)  # its payments must not run out while it may come back and claim them
             wanted, done = self._wanted(closed, tip)
             heights += wanted
             if wanted or closed.channel in claimed:
@@ -116,7 +131,7 @@ class Resolver:
                 log.info("channel %s is resolved", closed.channel)
             else:
                 soon = soon or closed.peer in connected
-        return Waits(heights, expiries, soon)
+        return Waits(heights, expiries, limit, soon)
 
     def _wanted(self, closed: Closed, tip: int) -> tuple[list[int], bool]:
         """The heights above the tip that a channel waits for, and whether all of it has come home."""

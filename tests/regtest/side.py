@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
 
+from pylon.control.place import Place
 from pylon.lightning.node import LightningNode
 from pylon.lightning.values import Channel, Event
+from pylon.regtest.daemon import Daemon
 from pylon.wallets import network
 from pylon.wallets.network import Network
 
@@ -28,23 +32,31 @@ class Side:
         self.id = self.node.node_id
         self.news: list[Event] = []
         self._woken = asyncio.Event()
-        self._following: asyncio.Task[None] | None = None
+        self._electrum = joined.electrum
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Side:
         await self.node.start()
-        self._following = asyncio.get_running_loop().create_task(self._follow())
+        self._tasks = [asyncio.ensure_future(self._follow()), asyncio.ensure_future(self._look())]
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        following, looking = self._tasks
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
         await self.node.stop()
-        assert self._following is not None
-        await self._following
+        await following
 
     async def _follow(self) -> None:
         async for event in self.node.events():
             self.news.append(event)
             self._woken.set()
             self._woken = asyncio.Event()
+
+    async def _look(self) -> None:
+        """As a wallet does: at the chain when there is a new block, not only every ten seconds."""
+        async for _ in network.blocks(self._electrum):
+            await self.node.sync()
 
     async def event(self, *types: str, seconds: float = 30.0) -> Event:
         """The next event of these types; it is taken out of the news."""
@@ -69,6 +81,11 @@ class Side:
         """What it can spend and receive, in msat."""
         return {"spendable": await self.spendable(), "receivable": await self.receivable()}
 
+    async def coins(self) -> Document:
+        """What it can spend on-chain, in sats, after a look at the chain."""
+        await self.node.sync()
+        return {"onchain": (await self.node.balances()).onchain_spendable_sat}
+
     async def spendable(self) -> int:
         """What it can spend, in msat."""
         return sum(channel.outbound_msat for channel in await self.node.channels())
@@ -76,6 +93,22 @@ class Side:
     async def receivable(self) -> int:
         """What it can be paid, in msat."""
         return sum(channel.inbound_msat for channel in await self.node.channels())
+
+
+async def hold(payer: Side, payee: Side, amount_msat: int) -> tuple[bytes, Event]:
+    """A payment that arrived and is kept: its preimage, and its event at the payee."""
+    preimage = os.urandom(32)
+    await payer.node.pay(await payee.node.invoice(amount_msat, "hold", 600, hashlib.sha256(preimage).digest()), 10_000)
+    return preimage, await payee.event("claimable")
+
+
+@asynccontextmanager
+async def running(folder: Path) -> AsyncIterator[tuple[Daemon, Network]]:
+    """A private network in this process, whose parts a test can reach."""
+    place = Place(folder)
+    place.create()
+    async with Daemon(place) as daemon:
+        yield daemon, msgspec.convert(daemon.network(), Network)
 
 
 async def call(state: Path, name: str, **args: object) -> Document:

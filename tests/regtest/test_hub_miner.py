@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from pathlib import Path
 
 import pytest
@@ -14,16 +12,8 @@ from pylon.lightning import built
 if not built():
     pytest.skip("this build leaves the Lightning node out", allow_module_level=True)
 
-from pylon.lightning.values import Event
 from pylon.wallets import network
-from tests.regtest.side import Side, call, until
-
-
-async def hold(payer: Side, payee: Side, amount_msat: int) -> tuple[bytes, Event]:
-    """A payment that arrived and is kept: its preimage, and its event at the payee."""
-    preimage = os.urandom(32)
-    await payer.node.pay(await payee.node.invoice(amount_msat, "hold", 600, hashlib.sha256(preimage).digest()), 10_000)
-    return preimage, await payee.event("claimable")
+from tests.regtest.side import Side, call, hold, until
 
 
 async def refused(state: Path, blocks: int) -> bool:
