@@ -37,6 +37,7 @@ from pylon.regtest.mempool import Refused
 HALVING: Final = 150
 SUBSIDY: Final = 50 * 100_000_000
 MEDIAN_SPAN: Final = 11
+MOST_BLOCKS: Final = 10_000
 MAX_AHEAD: Final = 2 * 60 * 60
 """Bitcoin Core, MAX_FUTURE_BLOCK_TIME: no block may be from further in the future."""
 
@@ -193,8 +194,8 @@ class Chain:
 
     def mine(self, count: int = 1) -> list[str]:
         """Make blocks of what waits. Raises ClockBehind, PylonError where the disk refuses: then the chain is as it was."""
-        if count < 1:
-            raise ValueError("at least one block is mined")
+        if not 1 <= count <= MOST_BLOCKS:
+            raise ValueError(f"1 to {MOST_BLOCKS} blocks are mined at a time")
         self._next_time()
         engine = self._ready()
         before = self.height
@@ -250,10 +251,10 @@ class Chain:
     def reorg(self, depth: int, blocks: int) -> Reorg:
         """Replace the last `depth` blocks by `blocks` empty ones (more than before); what they held waits again, if it still may.
 
-        Raises ValueError where the new branch would not be longer, or the first block would go."""
+        Raises ValueError where the new branch would not be longer, or the first block would go; else as `mine` does."""
         height = self.height
-        if not 1 <= depth <= height or blocks <= depth:
-            raise ValueError(f"depth is 1 to {height} and at least {depth + 1} blocks replace {depth}")
+        if not 1 <= depth <= height or not depth < blocks <= MOST_BLOCKS:
+            raise ValueError(f"depth is 1 to {height}, and {depth + 1} to {MOST_BLOCKS} blocks replace {depth}")
         self._next_time()
         engine = self._ready()
         fork = height - depth
