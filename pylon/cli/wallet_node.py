@@ -117,8 +117,9 @@ def send_onchain(context: Context, address: str, sats: int, sat_per_vbyte: int |
     if as_json:
         show_json(document)
         return None
-    sent = "All coins" if document["amount_msat"] is None else sats_of(document, "amount_msat")
-    out.print(f"{sent} sent to {document['address']}.\nTransaction: {document['txid']}", markup=False)
+    fee = sats_of(document, "fee_msat")
+    out.print(f"{sats_of(document, 'amount_msat')} sent to {document['address']} (fee {fee}).", markup=False)
+    out.print(f"Transaction: {document['txid']}", markup=False)
     return None
 
 

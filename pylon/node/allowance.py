@@ -58,6 +58,12 @@ class Allowance:
         cost = Msat(payment.amount + payment.max_fee)
         return rules.refusal(self.limits, self._used(payment, now), self._failed(now), cost=cost, peer=payment.peer, now=now)
 
+    def refusal_of_coins(self, line: Payment, now: float) -> PylonError | None:
+        """The same for coins on the chain, which a person sends to an address: the limits of a day and in all hold for them, too."""
+        limits = Limits(per_day=self.limits.per_day, total=self.limits.total, failures=0)
+        used = Used(day=self._ledger.left(since=now - DAY), total=self._ledger.left())
+        return rules.refusal(limits, used, (), cost=line.amount, peer="", now=now)
+
     def _used(self, payment: Payment, now: float) -> Used:
         """Only what is limited is summed."""
         has, left = self.limits, self._ledger.left

@@ -44,7 +44,7 @@ class Figures:
         """Direction, hash, amount and fee of what the wallet of now has settled before that time; what we paid ourselves it never saw."""
         rows = self._db.rows(
             "SELECT direction, payment_hash, amount, fee FROM payments "
-            "WHERE status=? AND own=0 AND wallet=? AND network=? AND settled_at<?",
+            "WHERE status=? AND own=0 AND bolt11<>'' AND wallet=? AND network=? AND settled_at<?",
             Status.SETTLED, self.purse.wallet, self.purse.network, before,
         )
         return [(Direction(direction), bytes(hashed), Msat(amount), Msat(fee)) for direction, hashed, amount, fee in rows]

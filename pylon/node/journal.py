@@ -165,6 +165,20 @@ class Journal(Figures):
         """Our payment has failed for good."""
         self.take(payment_hash, PayFailed(trouble), now=now)
 
+    def settle_coins(self, mark: bytes, txid: bytes, amount: Msat, fee: Msat, *, now: float) -> None:
+        """Coins have left: their line has the transaction as its hash from now on."""
+        touched = self._db.run(
+            "UPDATE payments SET payment_hash=?, amount=?, fee=?, status=?, settled_at=? "
+            "WHERE direction=? AND payment_hash=? AND bolt11=''",
+            txid, amount, fee, Status.SETTLED, now, Direction.OUT, mark,
+        )
+        if touched != 1:
+            raise AssertionError("coins have left that the journal never heard of")
+
+    def forget_coins(self, mark: bytes) -> None:
+        """These coins have not left, for sure."""
+        self._db.run("DELETE FROM payments WHERE direction=? AND payment_hash=? AND bolt11=''", Direction.OUT, mark)
+
     def close_invoice(self, payment_hash: bytes) -> None:
         """Nobody shall pay this invoice of ours any more; a late payment still settles it."""
         self._db.run(

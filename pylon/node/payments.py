@@ -17,12 +17,13 @@ from pylon.market.job import BuyerJob, BuyerState, Trouble
 from pylon.market.limits import Limits
 from pylon.market.payment import Outcome, Status
 from pylon.market.signals import Paid, PayFailed, PayUnknown
+from pylon.node import coins
 from pylon.node.allowance import Allowance
 from pylon.node.journal import Payment
 from pylon.node.ledger import Ledger
 from pylon.units import Msat
 from pylon.wallets import base
-from pylon.wallets.base import Direction, HealthState, Invoice, PaymentStatus, Wallet
+from pylon.wallets.base import Coins, Direction, HealthState, Invoice, NodeWallet, PaymentStatus, Wallet
 
 log = logging.getLogger("pylon.node")
 
@@ -90,6 +91,10 @@ class Payments:
                 at=time.time(), memo=memo[:200],
             ))
         return made
+
+    async def send_coins(self, node: NodeWallet, address: str, amount: Msat | None, sat_per_vbyte: int | None) -> Coins:
+        """Send coins on the chain, or all (None); see `coins.send`."""
+        return await coins.send(self._ledger, self.allowance, node, address, amount, sat_per_vbyte)
 
     # One payment.
 
@@ -208,6 +213,8 @@ class Payments:
                 continue
             if line.status is not Status.UNKNOWN:
                 self._record(line.payment_hash, PayUnknown(Trouble(PaymentUnknown.code, "the node ended in the middle")))
+            if not line.bolt11:
+                continue  # coins on the chain: they have no hash to look for
             self.follow(line.payment_hash)
 
     def follow(self, payment_hash: bytes) -> None:

@@ -122,8 +122,11 @@ class WalletCalls:
         """Coins leave the wallet by a transaction of the chain."""
         asked, node = read(args, SendArgs), self._node()
         amount = None if asked.sats is None else _sats(asked.sats)
-        txid = await node.send_onchain(asked.address, amount, sat_per_vbyte=asked.sat_per_vbyte)
-        return {"txid": txid.hex(), "address": asked.address, "amount_msat": amount, **documents.name_document(node.capabilities)}
+        sent = await self._host.payments.send_coins(node, asked.address, amount, asked.sat_per_vbyte)
+        return {
+            "txid": sent.txid.hex(), "address": asked.address, "amount_msat": sent.amount, "fee_msat": sent.fee, "all": amount is None,
+            **documents.name_document(node.capabilities),
+        }
 
     async def _backup(self, args: Args, update: Update) -> object:
         asked, node = read(args, BackupArgs), self._node()

@@ -204,6 +204,14 @@ class Channel(msgspec.Struct, frozen=True):
     usable: bool
 
 
+class Coins(msgspec.Struct, frozen=True):
+    """Coins that left on the chain: the transaction (32 bytes, in the order people write it), what the address got, and the fee."""
+
+    txid: bytes
+    amount: Msat
+    fee: Msat
+
+
 class NodeWallet(Wallet, Protocol):
     """A wallet that is a Lightning node with coins of its own, where `capabilities.node`."""
 
@@ -220,8 +228,8 @@ class NodeWallet(Wallet, Protocol):
         """A new address for coins."""
         ...
 
-    async def send_onchain(self, address: str, amount: Msat | None, *, sat_per_vbyte: int | None) -> bytes:
-        """Send coins (None: all) and give the txid (32 bytes, in the order people write it). Raises PaymentError."""
+    async def send_onchain(self, address: str, amount: Msat | None, *, sat_per_vbyte: int | None) -> Coins:
+        """Send coins (None: all). Raises PaymentUnknown where the chain may have them, another PaymentError where none left."""
         ...
 
     async def backup(self, target: Path) -> None:

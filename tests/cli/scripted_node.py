@@ -21,7 +21,7 @@ from pylon.node.wallet_calls import WalletCalls
 from pylon.nostr.keys import Identity
 from pylon.units import Msat
 from pylon.wallets.backups import Backup, place
-from pylon.wallets.base import Balance, Capabilities, Channel, Health, HealthState, Wallet
+from pylon.wallets.base import Balance, Capabilities, Channel, Coins, Health, HealthState, Wallet
 from pylon.wallets.sim import CAPABILITIES, SimWallet
 
 ADDRESS = "bcrt1q" + "0" * 38
@@ -73,12 +73,12 @@ class ScriptedNode(SimWallet):
         """Always the same."""
         return ADDRESS
 
-    async def send_onchain(self, address: str, amount: Msat | None, *, sat_per_vbyte: int | None) -> bytes:
+    async def send_onchain(self, address: str, amount: Msat | None, *, sat_per_vbyte: int | None) -> Coins:
         """Only remembered, where it has so much."""
         if amount is not None and amount > self.holds.onchain:
             raise InsufficientFunds("there are no such coins in this wallet")
         self.sent.append((address, amount, sat_per_vbyte))
-        return TXID
+        return Coins(bytes([len(self.sent) - 1]) + TXID[1:], self.holds.onchain if amount is None else amount, Msat(700))
 
     async def backup(self, target: Path) -> None:
         """Some bytes."""

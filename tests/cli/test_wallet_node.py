@@ -178,9 +178,11 @@ def test_sending_coins(desk: Desk) -> None:
     """A number of sats, or all; the fee rate is passed on; what is not there is refused (exit 6)."""
     assert desk.refused("send-onchain", ADDRESS, "5")[:2] == (6, "insufficient_funds")
     desk.wallet.holds = replace(desk.wallet.holds, onchain=Msat(9_000_000))
-    assert desk.ask("send-onchain", ADDRESS, "5000") == {"txid": TXID.hex(), "address": ADDRESS, "amount_msat": 5_000_000} | NAMED
+    assert desk.ask("send-onchain", ADDRESS, "5000") == NAMED | {
+        "txid": TXID.hex(), "address": ADDRESS, "amount_msat": 5_000_000, "fee_msat": 700, "all": False,
+    }
     assert desk.run("send-onchain", ADDRESS, "all", "--sat-per-vbyte", "3").stdout == (
-        f"All coins sent to {ADDRESS}.\nTransaction: {TXID.hex()}\n"
+        f"9,000 sats sent to {ADDRESS} (fee 0.7 sats).\nTransaction: 01{TXID.hex()[2:]}\n"
     )
     assert desk.wallet.sent == [(ADDRESS, Msat(5_000_000), None), (ADDRESS, None, 3)]
 

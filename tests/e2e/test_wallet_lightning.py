@@ -173,16 +173,20 @@ def test_coins(street: Street, alice: str) -> None:
     street.faucet(mine, 70_000)
     street.coins(alice, start["alice"] + 70_000_000)
     sent = street.ask(alice, "wallet", "send-onchain", first, "20000")
-    assert len(str(sent["txid"])) == 64
+    assert (len(str(sent["txid"])), sent["amount_msat"]) == (64, 20_000_000)
     street.coins("bob", start["bob"] + 20_000_000)
     for words in ((first, "5000000"), ("garbage", "5"), ("bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq", "5000")):
         done = street.run(alice, "wallet", "send-onchain", *words, "--json")
         assert done.status == 6, done
-    street.ask(alice, "wallet", "send-onchain", second, "all", "--sat-per-vbyte", "2")
+    rest = street.ask(alice, "wallet", "send-onchain", second, "all", "--sat-per-vbyte", "2")
     street.until(lambda: street.balance("bob")["onchain_msat"] > start["bob"] + 69_000_000, "all coins")
     street.until(lambda: street.balance(alice)["onchain_msat"] == 0, "no coins left")
     fees = start["bob"] + start["alice"] + 70_000_000 - street.balance("bob")["onchain_msat"]
-    assert 0 < fees < 2_000_000
+    assert fees == int(str(sent["fee_msat"])) + int(str(rest["fee_msat"])) > 0
+    listed = msgspec.convert(street.ask(alice, "wallet", "history", "-l", "2")["payments"], list[Document])
+    assert [(row["kind"], row["txid"], row["fee_msat"]) for row in listed] == [
+        ("onchain", one["txid"], one["fee_msat"]) for one in (rest, sent)
+    ]
 
 
 @pytest.mark.parametrize("force", [False, True])

@@ -235,8 +235,8 @@ async def test_a_lost_channel_is_replaced(net: World) -> None:
         while (balance := await wallet.balance()).closing or not balance.onchain:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     assert FUNDS + channel.reserved - balance.onchain < 2_000_000
-    txid = await soon(wallet.send_onchain(await wallet.address(), None, sat_per_vbyte=None))
-    assert len(txid) == 32
+    coins = await soon(wallet.send_onchain(await wallet.address(), None, sat_per_vbyte=None))
+    assert (len(coins.txid), coins.fee > 0) == (32, True)
 
 
 async def test_a_closed_channel_that_was_left_is_not_replaced(net: World, buyer: LdkWallet) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from pylon.errors import PaymentError, PaymentUnknown, PylonError
 from pylon.lightning.node import LightningError, LightningNode
 from pylon.units import Msat, msat_of_sats
+from pylon.wallets import base
 from pylon.wallets.base import Channel
 from pylon.wallets.ldk import backup
 from pylon.wallets.ldk.life import Life
@@ -56,7 +57,7 @@ class Coins:
         except LightningError as error:
             raise explain(error, self._life.home.folder) from error
 
-    async def send(self, address: str, amount: Msat | None, sat_per_vbyte: int | None) -> bytes:
+    async def send(self, address: str, amount: Msat | None, sat_per_vbyte: int | None) -> base.Coins:
         """Send coins, or all of them. Raises PaymentError where none left, PaymentUnknown where it is not sure that the chain has them."""
         if amount is not None and (amount <= 0 or amount % 1000):
             raise PaymentError("coins are sent in whole sats")
@@ -71,14 +72,16 @@ class Coins:
                 txid = await node.send_onchain(address, None if amount is None else amount // 1000, sat_per_vbyte)
             except LightningError as error:
                 raise self._refused(error, address) from error
-            await self._arrived(node, txid)
-        return bytes.fromhex(txid)
+            return await self._arrived(node, txid)
 
-    async def _arrived(self, node: LightningNode, txid: str) -> None:
-        """Wait until the chain shows the transaction. Raises PaymentUnknown."""
+    async def _arrived(self, node: LightningNode, txid: str) -> base.Coins:
+        """Wait until the chain shows the transaction: what it moved. Raises PaymentUnknown."""
         try:
             async with asyncio.timeout(ARRIVING):
-                while txid not in {payment.txid for payment in await node.payments() if payment.kind == "onchain"}:
+                while True:
+                    for payment in await node.payments():
+                        if payment.txid == txid and payment.kind == "onchain":
+                            return base.Coins(bytes.fromhex(txid), Msat(payment.amount_msat or 0), Msat(payment.fee_msat or 0))
                     await node.sync()
         except (TimeoutError, LightningError) as error:
             raise PaymentUnknown(

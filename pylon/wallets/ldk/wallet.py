@@ -17,6 +17,7 @@ from pylon.errors import PaymentError
 from pylon.lightning.node import LightningNode
 from pylon.lightning.values import Event, NodeStatus
 from pylon.units import MAX_MSAT, Msat, show_sats
+from pylon.wallets import base
 from pylon.wallets.base import (
     Balance,
     Capabilities,
@@ -152,7 +153,7 @@ class LdkWallet:
         """A new address for coins."""
         return await self._coins.address()
 
-    async def send_onchain(self, address: str, amount: Msat | None, *, sat_per_vbyte: int | None) -> bytes:
+    async def send_onchain(self, address: str, amount: Msat | None, *, sat_per_vbyte: int | None) -> base.Coins:
         """Send coins; see the port."""
         return await self._coins.send(address, amount, sat_per_vbyte)
 
