@@ -75,10 +75,10 @@ class Chain:
         self._engine: Engine | None = None
         self._watchers: list[Callable[[Change], None]] = []
         self.file = ChainFile(folder / "chain.sqlite3")
-        self.signer = Signer(self.file.reward_key())
-        """The key of the faucet: all rewards go to it."""
-        self.reward_script = b"\x51\x20" + self.signer.pubkey
         try:
+            self.signer = Signer(self.file.reward_key())
+            """The key of the faucet: all rewards go to it."""
+            self.reward_script = b"\x51\x20" + self.signer.pubkey
             if self.ahead() <= MAX_AHEAD:
                 self._ready()
         except BaseException:

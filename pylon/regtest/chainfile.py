@@ -208,7 +208,10 @@ class ChainFile:
     def waiting(self) -> list[Waiting]:
         """What is in no block yet, parents first."""
         rows = self.rows("SELECT id, raw, fee, sigops FROM txs WHERE height IS NULL ORDER BY arrival")
-        return [Waiting(number, read_transaction(raw), fee, sigops) for number, raw, fee, sigops in rows]
+        try:
+            return [Waiting(number, read_transaction(raw), fee, sigops) for number, raw, fee, sigops in rows]
+        except ValueError as error:
+            raise self._explain(sqlite3.DatabaseError(f"a transaction is damaged: {error}")) from error
 
     def waiting_bytes(self) -> int:
         """How much waits. Counted once, then kept up by `add`, until a block or a loss changes it in another way."""

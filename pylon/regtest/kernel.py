@@ -119,10 +119,9 @@ class Engine:
 
     def _feed(self, raw: bytes) -> None:
         self._verdict = None
-        block = self._pbk.Block._from_handle(self._pbk.capi.bindings.btck_block_create(raw, len(raw)))
         try:
-            self._manager.process_block(block)
-        except self._pbk.ProcessBlockException as error:
+            self._manager.process_block(self._pbk.Block._from_handle(self._pbk.capi.bindings.btck_block_create(raw, len(raw))))
+        except (ValueError, self._pbk.ProcessBlockException) as error:  # ValueError: it cannot even read it
             raise self._refused(raw) from error
         # A block of a branch that is not the longest yet is only looked at, and gets no verdict.
         if self._verdict not in (None, self._pbk.BlockValidationResult.UNSET):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
 import signal
@@ -231,6 +232,38 @@ def test_a_file_that_is_no_chain_is_refused(tmp_path: Path, content: bytes | Non
         file.close()
     with pytest.raises(PylonError, match=r"cannot be used|not a private network"):
         Chain.open(folder)
+
+
+def test_a_damaged_file_is_told_and_nothing_else_comes_out(tmp_path: Path) -> None:
+    """Garbage at many places of the database: what is noticed is one sentence, at the start or at a step."""
+    chain = Chain.open(tmp_path / "good")
+    chain.mine(110)
+    for _ in range(20):
+        Coins(chain).pay(SOMEBODY, 10_000)
+    chain.mine()
+    Coins(chain).pay(SOMEBODY, 10_000)
+    chain.close()
+    dice = random.Random(3)
+    noticed = 0
+    for i in range(12):
+        folder = tmp_path / f"bad {i}"
+        shutil.copytree(tmp_path / "good", folder)
+        if i % 2:
+            shutil.rmtree(folder / "kernel")
+        with (folder / "chain.sqlite3").open("r+b") as file:
+            for _ in range(5):
+                file.seek(dice.randrange(100, (folder / "chain.sqlite3").stat().st_size))
+                file.write(dice.randbytes(200))
+        with contextlib.ExitStack() as stack:
+            try:
+                chain = Chain.open(folder)
+                stack.callback(chain.close)
+                chain.mine(2)
+                Coins(chain).pay(SOMEBODY, 10_000)
+                chain.reorg(5, 6)
+            except PylonError:
+                noticed += 1
+    assert noticed > 6
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
