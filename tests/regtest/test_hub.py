@@ -125,7 +125,7 @@ async def test_the_hub_pays_once(tmp_path: Path) -> None:
 
 
 async def test_what_the_hub_does_not_pay(tmp_path: Path) -> None:
-    """What is no invoice, or of another network; one that cannot be routed fails, and is not tried again."""
+    """What is no invoice, or of another network; one that cannot be routed fails, and is not tried again when it could be."""
     async with running(tmp_path / "net") as (daemon, joined), Side(tmp_path / "one", joined) as one:
         for text in ("garbage", MAINNET):
             with pytest.raises(InvoiceRefused):
@@ -134,6 +134,9 @@ async def test_what_the_hub_does_not_pay(tmp_path: Path) -> None:
         for _ in range(2):
             with pytest.raises(PaymentFailed):
                 await daemon.payer.pay(invoice)
+            await daemon.opener.inbound(one.id, 10_000_000)
+            await one.usable(1)
+        assert await one.spendable() == 0
 
 
 async def test_an_unknown_outcome_is_said_as_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
