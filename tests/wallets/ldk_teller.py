@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,18 @@ async def work(wallet: LdkWallet, name: str, args: list[Any]) -> object:
             return await wallet.health()
         case "channels":
             return await wallet.channels()
+        case "payments":
+            return {record.payment_hash.hex(): [record.status, record.amount] for record in await wallet.payments(0)}
+        case "full":
+            room(args[0])
+            return None
     raise AssertionError(name)
+
+
+def room(bytes_: int) -> None:
+    """No file of this process may become larger than that; 0: any may."""
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_ or most, most))
 
 
 async def main(base: str, name: str) -> None:

@@ -14,7 +14,7 @@ import msgspec
 from pylon.control.client import Gone, NotThere
 from pylon.units import Msat
 from pylon.wallets import network
-from pylon.wallets.ldk.hub import PrivateHub
+from pylon.wallets.ldk.hub import Hub, PrivateHub
 from pylon.wallets.ldk.life import Home
 from pylon.wallets.ldk.wallet import LdkWallet
 
@@ -30,13 +30,15 @@ class World:
         self.state.mkdir(parents=True, exist_ok=True)
         self.opened: list[LdkWallet] = []
 
-    def open(self, name: str, *, seed_of: str = "", clock: Callable[[], float] = time.time, channels: int = 1) -> LdkWallet:
+    def open(
+        self, name: str, *, seed_of: str = "", clock: Callable[[], float] = time.time, channels: int = 1, hub: Hub | None = None
+    ) -> LdkWallet:
         """The wallet of that name; the second time, the same one again after a restart. `seed_of`: with the keys of that one."""
         owner = seed_of or name
         seed = hashlib.sha512(f"{self.base}{owner}".encode()).digest()
         folder = self.base / name / "wallet" / "regtest"
         home = Home(folder, self.state, "regtest", hashlib.sha256(owner.encode()).digest(), seed)
-        self.opened.append(LdkWallet(home, PrivateHub(self.state), channels, clock))
+        self.opened.append(LdkWallet(home, hub or PrivateHub(self.state), channels, clock))
         return self.opened[-1]
 
     async def ask(self, name: str, **args: object) -> Any:

@@ -17,7 +17,9 @@ import pytest_asyncio
 from pylon import _native
 from pylon.errors import InsufficientFunds, PaymentError, PaymentFailed, PaymentUnknown, PylonError
 from pylon.units import Msat
+from pylon.wallets import network
 from pylon.wallets.base import Balance, Direction, HealthState, PaymentStatus, Wallet
+from pylon.wallets.ldk.hub import Provider
 from pylon.wallets.ldk.wallet import LdkWallet
 from tests.conformance.wallet import FEE, PATIENCE, PRICE, event, hold, holds, new_key, reached, soon
 from tests.regtest.stopping import end, pid_of
@@ -255,6 +257,31 @@ async def test_a_closed_channel_that_was_left_is_not_replaced(net: World, buyer:
     made = await soon(buyer.invoice(PRICE, "", 600))
     with pytest.raises(InsufficientFunds):
         await soon(wallet.pay(made.bolt11, max_fee=FEE, key=new_key()))
+
+
+async def test_room_comes_with_the_payment_on_other_networks(net: World, buyer: LdkWallet) -> None:
+    """As on a real network: blocks from a source of the user's choice, a provider of room (LSPS2), no faucet. The first invoice is for
+    a channel just in time, held and taken like any other; what came can be spent; a later invoice uses the channel."""
+    found = await network.ensure(net.state)
+    wallet = net.open("abroad", hub=Provider("regtest", found.electrum, f"{found.hub.node_id}@{found.hub.address}", ""))
+    assert not wallet.capabilities.faucet
+    with pytest.raises(PylonError, match="no faucet"):
+        await wallet.fund(PRICE)
+    events, preimage = wallet.events(None), secrets.token_bytes(32)
+    made = await soon(wallet.invoice(Msat(50_000_000), "", 600, payment_hash=hashlib.sha256(preimage).digest()))
+    assert not await wallet.channels()
+    paying = asyncio.create_task(buyer.pay(made.bolt11, max_fee=FEE, key=new_key()))
+    await event(events, made.payment_hash, PaymentStatus.HELD)
+    assert len(await wallet.channels()) == 1
+    await soon(wallet.settle(preimage))
+    assert (await soon(paying)).preimage == preimage
+    await event(events, made.payment_hash, PaymentStatus.SETTLED)
+    later = await soon(wallet.invoice(PRICE, "", 600))
+    await soon(buyer.pay(later.bolt11, max_fee=FEE, key=new_key()))
+    await reached(wallet, later.payment_hash, Direction.IN, PaymentStatus.SETTLED)
+    back = await soon(buyer.invoice(PRICE, "", 600))
+    await soon(wallet.pay(back.bolt11, max_fee=FEE, key=new_key()))
+    assert len(await wallet.channels()) == 1
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])

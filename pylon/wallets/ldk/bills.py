@@ -161,6 +161,19 @@ class Bills:
         """What the node must hear again after a start: payments held, to be taken, to be refused."""
         return self._select("status IN ('held', 'claiming') OR loose")
 
+    def stale(self, before: int, limit: int) -> list[bytes]:
+        """Invoices that ended unpaid before then, and that the node still has a record of."""
+        rows = self._file.db.execute(
+            "SELECT payment_hash FROM invoices WHERE kept AND status IN ('failed', 'expired') AND changed_at < ? AND NOT loose LIMIT ?",
+            (before, limit),
+        ).fetchall()
+        return [row[0] for row in rows]
+
+    def dropped(self, payment_hashes: list[bytes]) -> None:
+        """The node has no record of these any more."""
+        with self._file.change() as db:
+            db.executemany("UPDATE invoices SET kept = 0 WHERE payment_hash = ?", [(one,) for one in payment_hashes])
+
     def cursor(self) -> int:
         """The cursor of the last event of all."""
         row: tuple[int] = self._file.db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()

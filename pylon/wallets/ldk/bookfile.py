@@ -20,6 +20,7 @@ NONCE = 24
 SCHEMA = f"""
 -- `amount` is what was asked, `received` what came. `hold`: the preimage was not ours when the invoice was made. `height` is the block in
 -- which a held payment goes back, `deadline` our estimate of its time. `loose`: the node still has to be told that it is refused.
+-- `kept`: the node has a record of it.
 CREATE TABLE invoices (
     payment_hash BLOB PRIMARY KEY CHECK (length(payment_hash) = 32),
     bolt11 TEXT NOT NULL,
@@ -34,10 +35,12 @@ CREATE TABLE invoices (
     height INTEGER,
     deadline INTEGER,
     loose INTEGER NOT NULL DEFAULT 0,
+    kept INTEGER NOT NULL DEFAULT 1,
     CHECK (status NOT IN ('claiming', 'settled') OR preimage IS NOT NULL)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX invoices_open ON invoices (expires_at) WHERE status = 'open';
 CREATE INDEX invoices_due ON invoices (status) WHERE status IN ('held', 'claiming') OR loose;
+CREATE INDEX invoices_stale ON invoices (changed_at) WHERE kept AND status IN ('failed', 'expired');
 CREATE INDEX invoices_changed ON invoices (changed_at);
 -- `closes` counts the channels that were closed when the payment began. `again`: it failed for a passing reason and may be begun again.
 CREATE TABLE payments (

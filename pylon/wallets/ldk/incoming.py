@@ -34,6 +34,8 @@ BATCH = 256
 BLOCK_SECONDS = 600
 HOLD_SECONDS = 600
 """On the private network blocks come on demand: a held payment has this long at least, by the clock (its block is in the book)."""
+STALE_SECONDS = 3600
+"""An invoice that ended unpaid so long ago is forgotten by the node, which keeps all records in memory; the book keeps it."""
 SETTLING = 15.0
 """Seconds until a payment that we take must be ours; after that it is not known."""
 HINTS = 5
@@ -85,15 +87,15 @@ class Incoming:
         bill = await desk.do(lambda book, now: book.bills.take(payment_hash, preimage, now))
         if bill.status is BillStatus.SETTLED:
             return
-        await self._claim(await self._life.node(), bill)
         try:
+            await self._claim(await self._life.node(), bill)
             async with asyncio.timeout(SETTLING):
                 while bill.status is BillStatus.CLAIMING:
                     ring = self._life.bell.ring
                     bill = await desk.do(lambda book, now: book.bills.take(payment_hash, preimage, now))
                     if bill.status is BillStatus.CLAIMING:
                         await self._life.bell.wait(ring)
-        except TimeoutError as error:
+        except (TimeoutError, LightningError) as error:
             raise PaymentUnknown("the payment is being taken; whether in time is not known yet", hint="look it up") from error
 
     async def cancel(self, payment_hash: bytes) -> None:
@@ -182,6 +184,14 @@ class Incoming:
                 log.warning("a held payment went back to its payer: it was not taken before block %d", bill.height)
                 await self._refuse(node, bill.payment_hash)
                 self._life.bell.rouse()
+        await self._forget(node, desk)
+
+    async def _forget(self, node: LightningNode, desk: Desk) -> None:
+        stale = await desk.do(lambda book, now: book.bills.stale(now - STALE_SECONDS, BATCH))
+        for payment_hash in stale:
+            await node.forget(payment_hash)
+        if stale:
+            await desk.do(lambda book, _: book.bills.dropped(stale))
 
     def close(self) -> None:
         """Watch no more."""

@@ -32,8 +32,8 @@ MAX_INVOICE = 7089
 RETRY_SECONDS = 6.0
 """How long a payment that finds no way at once is tried again, where others are in flight or the node has just come back."""
 RETRY_PAUSE = 0.15
-FINAL = ("recipient_rejected", "payment_expired", "unknown_required_features", "forgotten")
-"""Reasons that another try would meet again; what the node's record calls pending for ever cannot be tried again."""
+FINAL = ("recipient_rejected", "payment_expired", "unknown_required_features")
+"""Reasons that another try would meet again."""
 NOT_BEGUN = ("payment_sending_failed", "not_running", "invalid")
 """Codes of the node after which nothing has left the wallet."""
 SENTENCES = {
@@ -43,8 +43,7 @@ SENTENCES = {
     "payment_sending_failed": "there is no way to the payee now",
     "retries_exhausted": "every way to the payee failed",
     "unknown": "the payment failed",
-    "not_sent": "the payment was never sent",
-    "forgotten": "the payment did not leave the wallet before the process ended",
+    "not_sent": "the payment did not leave the wallet before the process ended",
 }
 
 
@@ -233,7 +232,9 @@ class Outgoing:
             else:
                 await self._gave_up(payout.payment_hash, payout.reason or "unknown")
         elif not await self._channels.doubtful(node, payout.closes) and await self._channels.forgot(node, payout.payment_hash):
-            await self._gave_up(payout.payment_hash, "not_sent" if known is None else "forgotten")
+            if known is not None:
+                await node.forget(payout.payment_hash)  # else it would call another try a duplicate, for ever
+            await self._gave_up(payout.payment_hash, "not_sent")
 
     async def _settled(self, payment_hash: bytes, preimage: bytes, fee: Msat) -> None:
         desk = await self._life.desk()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pylon.errors import PaymentError, PylonError
@@ -44,14 +46,25 @@ def explain(error: LightningError, folder: Path) -> PylonError:
     return PylonError(f"the Lightning node refuses: {message}", hint=f"its log is in {folder}")
 
 
-def judge(status: NodeStatus, away: PylonError | None, now: float) -> PylonError | None:
+@contextmanager
+def plainly(folder: Path) -> Iterator[None]:
+    """Whoever calls the wallet hears of an error of the node as a sentence."""
+    try:
+        yield
+    except LightningError as error:
+        raise explain(error, folder) from error
+
+
+def judge(status: NodeStatus, now: float) -> PylonError | None:
     """What is wrong with a node that runs, if anything is."""
+    if status.panic:
+        return PylonError(f"the Lightning node broke and is started again: {status.panic}", hint="please tell Pylon's makers, with its log")
     if status.storage_error:
         return PylonError(f"the wallet's disk refuses: {status.storage_error}", hint="make room; nothing is lost, and it goes on by itself")
     synced = status.last_sync.lightning
     if status.sync_error and (synced is None or now - synced > STALE):
         return PylonError(f"the source of blocks has not answered lately: {status.sync_error}", hint="check it; payments go on meanwhile")
-    return away
+    return None
 
 
 def trouble(folder: Path, what: str, error: Exception) -> PylonError:

@@ -10,6 +10,7 @@ import asyncio
 import hmac
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from pylon.config import Config
@@ -40,6 +41,7 @@ from pylon.wallets.ldk.incoming import Incoming
 from pylon.wallets.ldk.life import Home, Life
 from pylon.wallets.ldk.outgoing import Outgoing
 from pylon.wallets.ldk.slots import Slots
+from pylon.wallets.ldk.trouble import plainly
 
 __all__ = ["LdkWallet", "open_ldk", "read_backup", "restore_backup"]
 
@@ -74,20 +76,23 @@ class LdkWallet:
         """The node's truth. A wallet that nobody has used holds nothing, and is not started for that."""
         if not self._life.exists:
             return NOTHING
-        node, desk = await self._life.node(), await self._life.desk()
-        pending = await desk.do(lambda book, _: book.payouts.pending())
-        return await self._channels.balance(node, pending, self._outgoing.queued)
+        with self._plainly():
+            node, desk = await self._life.node(), await self._life.desk()
+            pending = await desk.do(lambda book, _: book.payouts.pending())
+            return await self._channels.balance(node, pending, self._outgoing.queued)
 
     async def invoice(
         self, amount: Msat, memo: str, expires_in: int, *, preimage: bytes | None = None, payment_hash: bytes | None = None
     ) -> Invoice:
         """Make an invoice; see the port. On the private network the hub gives room to receive it."""
-        return await self._incoming.invoice(amount, memo, expires_in, preimage, payment_hash)
+        with self._plainly():
+            return await self._incoming.invoice(amount, memo, expires_in, preimage, payment_hash)
 
     async def pay(self, bolt11: str, *, max_fee: Msat, key: bytes) -> Paid:
         """Pay an invoice; a hold invoice is waited for. The same key joins the payment that it began. A payment that failed for a passing
         reason may be tried again, with its key or another one; one that its payee refused may not."""
-        return await self._outgoing.pay(bolt11, max_fee, key)
+        with self._plainly():
+            return await self._outgoing.pay(bolt11, max_fee, key)
 
     async def lookup(self, payment_hash: bytes, direction: Direction) -> PaymentState:
         """How our invoice (`IN`) or our payment (`OUT`) stands. A cancelled invoice is `failed`."""
@@ -106,7 +111,8 @@ class LdkWallet:
 
     async def cancel(self, payment_hash: bytes) -> None:
         """Close an invoice; see the port. Raises PaymentFailed where it is settled, or not ours."""
-        await self._incoming.cancel(payment_hash)
+        with self._plainly():
+            await self._incoming.cancel(payment_hash)
 
     def events(self, since: int | None) -> AsyncIterator[WalletEvent]:
         """Changes of our invoices (held, settled, failed, expired) after `since`, for ever, over restarts. None begins with this call."""
@@ -118,6 +124,10 @@ class LdkWallet:
             await self._life.hub.fund("", amount, 0)
         if not 0 < amount <= MAX_MSAT:
             raise PaymentError(f"the faucet cannot give {show_sats(amount)}")
+        with self._plainly():
+            await self._fund(amount)
+
+    async def _fund(self, amount: Msat) -> None:
         node = await self._life.node()
         async with self._funding:
             if await self._channels.receivable(node) < amount:
@@ -143,11 +153,15 @@ class LdkWallet:
 
     async def channels(self) -> Sequence[Channel]:
         """The open channels."""
-        return await self._coins.channels() if self._life.exists else []
+        if not self._life.exists:
+            return []
+        with self._plainly():
+            return await self._coins.channels()
 
     async def close_channel(self, channel: str, *, force: bool) -> None:
         """Begin to close a channel; none takes its place."""
-        await self._coins.close_channel(channel, force)
+        with self._plainly():
+            await self._coins.close_channel(channel, force)
 
     async def address(self) -> str:
         """A new address for coins."""
@@ -168,6 +182,9 @@ class LdkWallet:
         self._channels.close()
         await self._life.aclose()
         self._outgoing.close()
+
+    def _plainly(self) -> AbstractContextManager[None]:
+        return plainly(self._life.home.folder)
 
     async def recover(self, node: LightningNode) -> None:
         """The node runs again: bring it and the book together."""

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 PAUSES = (1.0, 60.0)
 """Seconds until what failed is tried again: the first time, and at most."""
+SILENT = 8.0
+"""A look that takes longer finds a node that does not answer."""
 TICK = 2.0
 """Seconds between two looks at the node, and until a source that hung up is asked for new blocks again."""
 
@@ -50,6 +52,7 @@ class Watch:
         self._desk = desk
         self._seen = seen
         self._running = True
+        self._broken = False
         self._looking = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._restarting: asyncio.Task[None] | None = None
@@ -90,25 +93,36 @@ class Watch:
         """See how the node is, and give its parts their time."""
         async with self._looking:
             await self._judge()
-        if self._running and self._life.hub.moved and (self._restarting is None or self._restarting.done()):
-            log.warning("the private network has another address now: the Lightning node starts again")
+        if self._running and (self._broken or self._life.hub.moved) and (self._restarting is None or self._restarting.done()):
+            log.warning("the Lightning node starts again: %s", "it broke" if self._broken else "the private network has moved")
             self._restarting = asyncio.create_task(self._life.restart())
 
     async def _judge(self) -> None:
         health = self._life.health
         try:
-            status = await self._node.status()
-            peers = tuple(peer.node_id for peer in await self._node.peers() if peer.connected)
-            if status.height > self._seen.height:
-                self._seen = seen = msgspec.structs.replace(self._seen, height=status.height)
-                await self._desk.do(lambda book, _: book.note("chain", msgspec.json.encode(seen).decode()))
-            problem = judge(status, await self._life.hub.look(peers), self._life.clock())
-            health = Health(HealthState.READY, node_id=self._node.node_id, height=status.height, peers=peers)
-            await self._parts.tick(self._node, status)
+            async with asyncio.timeout(SILENT):
+                status = await self._node.status()
+                self._broken = status.panic is not None
+                problem = judge(status, self._life.clock())
+                if status.storage_error is None:  # else the node waits in every call until there is room
+                    health, away = await self._see(status)
+                    problem = problem or away
+        except TimeoutError:
+            problem = PylonError("the Lightning node does not answer", hint=f"its log is in {self._life.home.folder}")
         except Exception as error:
             problem = trouble(self._life.home.folder, "the wallet has a problem", error)
         if self._running:
             self._life.tell(health if problem is None else degraded(health, problem))
+
+    async def _see(self, status: NodeStatus) -> tuple[Health, PylonError | None]:
+        """How a node is that can work; its parts get their time."""
+        peers = tuple(peer.node_id for peer in await self._node.peers() if peer.connected)
+        if status.height > self._seen.height:
+            self._seen = seen = msgspec.structs.replace(self._seen, height=status.height)
+            await self._desk.do(lambda book, _: book.note("chain", msgspec.json.encode(seen).decode()))
+        away = await self._life.hub.look(peers)
+        await self._parts.tick(self._node, status)
+        return Health(HealthState.READY, node_id=self._node.node_id, height=status.height, peers=peers), away
 
     async def _events(self) -> None:
         """Give each event to the parts; one that cannot be worked on now (a full disk) is tried again: the next waits for it."""
