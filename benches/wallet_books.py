@@ -10,12 +10,14 @@ import asyncio
 import re
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from benches.wallet_stage import Document, Party, Stage, eventually
+from pylon.regtest.blocks import hidden
 
 SETTLE_SECONDS = 1.0
 ANCHOR_SAT = 330
@@ -79,13 +81,26 @@ def number(document: Document, name: str) -> int:
     return msgspec.convert(document[name], int)
 
 
+async def node_id(party: Party) -> str:
+    """The name of a home's node on Lightning."""
+    return str((await party.ask("wallet.status"))["node_id"])
+
+
+def given(network: Path, peer: str, before: set[str]) -> int:
+    """Msat that the hub pushed to a node with channels for receiving: 1 % of each, the reserve that LDK asks for, and at least 1,000 sats.
+    Channels that were there `before`, by their funding transaction, do not count."""
+    with closing(sqlite3.connect(f"file:{network / 'hub.sqlite3'}?mode=ro", uri=True)) as db:
+        opened = [str(funding).partition(":")[::2] for (funding,) in db.execute("SELECT funding FROM channels WHERE peer = ?", (peer,))]
+    with closing(sqlite3.connect(f"file:{network / 'chain' / 'chain.sqlite3'}?mode=ro", uri=True)) as db:
+        value = "SELECT o.value FROM outs o JOIN txs t ON t.id = o.tx WHERE t.txid = ? AND o.n = ?"
+        sats = [db.execute(value, (hidden(txid), int(n))).fetchone() for txid, n in opened if txid and txid not in before]
+    return sum(max(1_000, found[0] // 100) * 1000 for found in sats if found)
+
+
 def costs(chain: Path, after: int) -> Costs:
     """The fees of all transactions in blocks above the height `after`, by what they are, out of the chain's own file."""
-    db = sqlite3.connect(f"file:{chain}?mode=ro", uri=True)
-    try:
+    with closing(sqlite3.connect(f"file:{chain}?mode=ro", uri=True)) as db:
         return _costs(db, after)
-    finally:
-        db.close()
 
 
 def _costs(db: sqlite3.Connection, after: int) -> Costs:

@@ -20,11 +20,11 @@ from pathlib import Path
 
 import msgspec
 
-from benches.wallet_books import costs, holdings
+from benches.wallet_books import costs, given, holdings, node_id
 from benches.wallet_outcome import Kill, Outcome, Plan, table
 from benches.wallet_stage import Document, Party, Stage, eventually
 from pylon.control.client import Gone
-from pylon.errors import InsufficientFunds, PylonError
+from pylon.errors import InsufficientFunds, PaymentsPaused, PylonError
 from pylon.market.payment import Status
 from pylon.node.ledger import Ledger
 
@@ -33,6 +33,8 @@ LEAST_SATS = 100_000
 DUST_MSAT = 546_000
 """Less than that may have no output of its own in a commitment (BOLT 3; the exact bound depends on the channel's fee)."""
 RESOLVE_SECONDS = 120.0
+ROUNDS, ROUND_SECONDS = 2, 60.0
+"""After the kills: what failed for certain is paid anew."""
 DONE = (Status.SETTLED, Status.FAILED)
 
 
@@ -43,10 +45,12 @@ class Harness:
         self._stage = stage
         self._plan = plan
         self._dice = random.Random(plan.seed)
-        self._buyer = stage.party("buyer")
+        self._buyer = stage.party("buyer", limits="failures = 0")  # no pause after failures: they are what is looked for
         self._provider = stage.party("provider")
         self._outcome = Outcome()
         self._amounts: dict[str, int] = {}
+        self._numbers: dict[str, int] = {}
+        self._fundings_at_start: set[str] = set()
         self._left = list(range(plan.payments))
         self._flying = 0
         self._over = asyncio.Event()
@@ -59,15 +63,20 @@ class Harness:
         await self._buyer.ask("wallet.fund", {"sats": FUND_SATS})
         await self._provider.ask("wallet.invoice", {"sats": 1, "memo": "so that it can receive"})
         self._outcome.start = await holdings(self._stage, [self._buyer, self._provider])
+        self._fundings_at_start = await self._fundings()
         killer = asyncio.ensure_future(self._kill())
         try:
             await asyncio.gather(*(self._work() for _ in range(self._plan.workers)))
         finally:
             self._over.set()
             await killer
-        await self._resolve()
+        for _ in range(ROUNDS):
+            await self._resolve()
+            self._left, self._end = self._unpaid(), time.monotonic() + ROUND_SECONDS
+            await asyncio.gather(*(self._work() for _ in range(self._plan.workers)))
         self._outcome.end = await holdings(self._stage, [self._buyer, self._provider])
         self._outcome.costs = costs(self._stage.folder / "chain" / "chain.sqlite3", self._outcome.start.height)
+        self._outcome.given = given(self._stage.folder, await node_id(self._provider), self._fundings_at_start)
         self._compare()
         self._outcome.seconds = time.monotonic() - began
         return self._outcome
@@ -92,6 +101,7 @@ class Harness:
         sats = self._dice.choice((1, 3, 21, 144, 600, 2_100, 4_000))
         made = await self._provider.ask("wallet.invoice", {"sats": sats, "memo": f"payment {number}"})
         self._amounts[str(made["payment_hash"])] = sats * 1000
+        self._numbers[str(made["payment_hash"])] = number
         return made
 
     async def _pay(self, invoice: Document) -> bool:
@@ -106,6 +116,8 @@ class Harness:
             self._outcome.tries[_word(error)] += 1
             if _word(error) == InsufficientFunds.code:
                 await self._fund()
+            if _word(error) == PaymentsPaused.code:
+                await asyncio.sleep(1.0)
         finally:
             self._flying -= 1
         payment_hash = str(invoice["payment_hash"])
@@ -144,7 +156,7 @@ class Harness:
                 await asyncio.wait_for(self._over.wait(), self._dice.uniform(0.3, 1.7) * self._plan.every)
                 return
             except TimeoutError:
-                await self._kill_one(self._dice.choice(("buyer", "provider", "hub")))
+                await self._kill_one(self._dice.choice(self._plan.who.split(",")))
 
     async def _kill_one(self, who: str) -> None:
         before = await self._fundings()
@@ -182,16 +194,22 @@ class Harness:
         while time.monotonic() < deadline:
             await self._stage.ask("resolve")
             open_ones = [key for key, status in self._journal(self._buyer).items() if status not in DONE]
-            closing = [await party.number("wallet.balance", name) for party in (self._buyer, self._provider)
-                       for name in ("closing_msat", "pending_msat")]
-            if not open_ones and not any(closing):
+            closing = [await party.number("wallet.balance", "closing_msat") for party in (self._buyer, self._provider)]
+            if not open_ones and not any(closing) and not (await self._stage.status()).hub.closing:
                 return
             await asyncio.sleep(0.5)
+
+    def _unpaid(self) -> list[int]:
+        """The payments that are certain not to have been made."""
+        journal = self._journal(self._buyer)
+        made = {number for key, number in self._numbers.items() if journal.get(key, Status.FAILED) is not Status.FAILED}
+        return [number for number in range(self._plan.payments) if number not in made]
 
     def _compare(self) -> None:
         ours, theirs = self._journal(self._buyer), self._journal(self._provider)
         got = self._outcome.end.wallets["provider"] - self._outcome.start.wallets["provider"]
-        self._outcome.twice = max(0, got - sum(msat for key, msat in self._amounts.items() if theirs.get(key) is Status.SETTLED))
+        paid = sum(msat for key, msat in self._amounts.items() if theirs.get(key) is Status.SETTLED)
+        self._outcome.twice = max(0, got - paid - self._outcome.given)
         for payment_hash in self._amounts:
             out, into = ours.get(payment_hash), theirs.get(payment_hash)
             if out is Status.SETTLED:
@@ -227,6 +245,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=1500.0)
+    parser.add_argument("--who", default="buyer,provider,hub", help="who may be killed")
     parser.add_argument("--keep", action="store_true", help="leave the folder with all homes and the network")
     asked = vars(parser.parse_args())
     keep = asked.pop("keep")

@@ -6,12 +6,12 @@ import asyncio
 import statistics
 import time
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from benches.wallet_stage import Party, Stage, eventually
+from benches.wallet_books import node_id
+from benches.wallet_stage import Party, Stage, cpu, eventually
 from pylon.control.client import Gone
 from pylon.errors import PylonError
 
@@ -41,18 +41,14 @@ async def _open(stage: Stage, name: str, pairs: int) -> tuple[list[Party], list[
     buyers, providers = [stage.party(f"{name}-b{n}") for n in range(pairs)], [stage.party(f"{name}-p{n}") for n in range(pairs)]
     for buyer in buyers:
         await buyer.ask("wallet.fund", {"sats": FUND_MSAT // 1000})
-        await stage.ask("fund", {"node_id": await _node_id(buyer), "amount_msat": FUND_MSAT * CHANNELS, "channels": CHANNELS - 1})
+        await stage.ask("fund", {"node_id": await node_id(buyer), "amount_msat": FUND_MSAT * CHANNELS, "channels": CHANNELS - 1})
     for provider in providers:
         await provider.ask("wallet.invoice", {"sats": 1, "memo": ""})
-        await stage.ask("inbound", {"node_id": await _node_id(provider), "amount_msat": FUND_MSAT, "channels": CHANNELS})
+        await stage.ask("inbound", {"node_id": await node_id(provider), "amount_msat": FUND_MSAT, "channels": CHANNELS})
     for party in (*buyers, *providers):
         await eventually(partial(_usable, party), lambda count: count >= CHANNELS, f"the channels of {party.name}")
     await asyncio.sleep(2.2)  # the library looks after two seconds first
     return buyers, providers
-
-
-async def _node_id(party: Party) -> str:
-    return str((await party.ask("wallet.status"))["node_id"])
 
 
 async def _usable(party: Party) -> int:
@@ -61,12 +57,7 @@ async def _usable(party: Party) -> int:
 
 
 def _cpu(pids: dict[str, int]) -> dict[str, float]:
-    """Seconds of CPU that each process has used."""
-    ticks = {}
-    for name, pid in pids.items():
-        words = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
-        ticks[name] = (int(words[11]) + int(words[12])) / 100
-    return ticks
+    return {name: cpu(pid) for name, pid in pids.items()}
 
 
 async def _round(stage: Stage, buyers: list[Party], providers: list[Party], in_flight: int, payments: int) -> Flight:

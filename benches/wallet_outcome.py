@@ -24,6 +24,8 @@ class Plan(msgspec.Struct, frozen=True):
     workers: int
     seconds: float
     """After which no new payment is begun."""
+    who: str = "buyer,provider,hub"
+    """Who may be killed."""
 
 
 @dataclass
@@ -47,9 +49,11 @@ class Outcome:
     unknown: list[str] = field(default_factory=list)
     twice: int = 0
     """Msat that the provider has got above the invoices that count as paid."""
+    given: int = 0
+    """Msat that the hub gave the provider with the channels that replaced lost ones: their reserves."""
     dust: list[str] = field(default_factory=list)
-    """Too small for an output of their own, on their way in a channel that closed: paid to the provider, and failed for the buyer, whose
-    sats went to the miner. Whoever forwarded them has lost them."""
+    """Too small for an output of their own, and on their way in a channel that closed: claimed by the provider, and failed for the buyer.
+    No transaction carries them; who stands before the closed channel keeps them, or the miner has them (BOLT 3, "Trimmed Outputs")."""
     one_sided: list[str] = field(default_factory=list)
     """Paid by the books of one side, and not by those of the other."""
     start: Holdings = NOBODY
@@ -79,8 +83,9 @@ def table(plan: Plan, outcome: Outcome) -> str:
         ("slowest replacement", f"{slowest:.1f} s"),
         ("paid twice", f"{outcome.twice:,} msat"),
         ("left unknown", str(len(outcome.unknown))),
-        ("dust of closed channels", f"{len(outcome.dust)}: paid by the hub, failed for the buyer, whose sats went to the miner"),
+        ("dust of closed channels", f"{len(outcome.dust)} claimed by the provider, failed for the buyer"),
         ("settled on one side alone, otherwise", str(len(outcome.one_sided))),
+        ("given by the hub with new channels", f"{outcome.given:,} msat"),
         ("start: buyer + provider + hub", outcome.start.text()),
         ("faucet", f"{cost.given * 1000:,} msat"),
         ("fees of openings", f"{cost.openings * 1000:,} msat in {cost.transactions['openings']} transactions"),

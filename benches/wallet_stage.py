@@ -44,6 +44,8 @@ class Hub(msgspec.Struct, frozen=True):
     node_id: str
     onchain_sat: int
     channels: list[HubChannel]
+    closing: list[Document]
+    """Channels that are closed, and whose coins have not all come home."""
 
 
 class Process(msgspec.Struct, frozen=True):
@@ -67,13 +69,13 @@ class Status(msgspec.Struct, frozen=True):
 class Party:
     """A home and its process."""
 
-    def __init__(self, place: Path, name: str, wallet: str = "ldk") -> None:
+    def __init__(self, place: Path, name: str, limits: str = "") -> None:
         self.name = name
         self._starting = asyncio.Lock()
         self.home = Home(place / name)
         self.home.create()
         Identity.generate(12).save(self.home.identity, None)
-        self.home.config.write_text(f'relays = []\n[wallet]\nbackend = "{wallet}"\n', "utf-8")
+        self.home.config.write_text(f'relays = []\n[wallet]\nbackend = "ldk"\n[wallet.limits]\n{limits}\n', "utf-8")
 
     @property
     def pid(self) -> int | None:
@@ -135,9 +137,9 @@ class Stage:
         """Where the private network lives."""
         return network.place(self.state).folder
 
-    def party(self, name: str, wallet: str = "ldk") -> Party:
-        """A new home."""
-        made = Party(self.place, name, wallet)
+    def party(self, name: str, limits: str = "") -> Party:
+        """A new home; `limits` are settings of `[wallet.limits]`."""
+        made = Party(self.place, name, limits)
         self.parties.append(made)
         return made
 
@@ -166,6 +168,12 @@ class Stage:
         except Gone:
             return
         await until(lambda: not is_held(network.place(self.state).lock), "the end of the private network")
+
+
+def cpu(pid: int) -> float:
+    """Seconds of CPU that a process has used."""
+    words = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def rss(pid: int) -> int:

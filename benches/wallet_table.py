@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -21,9 +22,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benches import wallet_flight, wallet_share
-from benches.wallet_stage import Party, Stage, rss
+from benches.wallet_stage import Party, Stage, cpu, rss
 from pylon import _native
 from pylon._native import lightning
+from pylon.control.lock import holder
+from pylon.wallets import network
 
 GATE_ENGINE, GATE_FLIGHT = 1.5, 0.5
 MB = 1_000_000
@@ -45,31 +48,49 @@ class Row(NamedTuple):
         return self.gate is None or self.value <= self.gate
 
 
+class Took(NamedTuple):
+    """Seconds on the wall, and of CPU: the command, the home's process and the network's."""
+
+    wall: float
+    cpu: float
+
+
 def command(party: Party, *words: str) -> float:
-    """Seconds of a whole command."""
-    began = time.monotonic()
+    """Run a command: the seconds of CPU that it took itself."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(party.command(*words), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return time.monotonic() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-async def timed(party: Party, *words: str) -> float:
-    """Seconds of a whole command, without holding up this loop."""
-    return await asyncio.to_thread(command, party, *words)
+async def timed(stage: Stage, party: Party, *words: str) -> Took:
+    """Run a whole command, without holding up this loop."""
+    before, began = used(stage, party), time.monotonic()
+    own = await asyncio.to_thread(command, party, *words)
+    wall = time.monotonic() - began
+    return Took(wall, own + sum(cpu - before.get(pid, 0.0) for pid, cpu in used(stage, party).items()))
 
 
-def seconds(found: Sequence[float]) -> str:
-    """The median, and the range where there are several."""
-    middle = f"{statistics.median(found):.2f} s"
-    return middle if len(found) == 1 else f"{middle} ({min(found):.2f}-{max(found):.2f}, {len(found)} times)"
+def used(stage: Stage, party: Party) -> dict[int, float]:
+    """Seconds of CPU of the processes behind a command, so far."""
+    files = network.place(stage.state)
+    return {pid: cpu(pid) for pid in (party.pid, holder(files.lock, files.pid)) if pid is not None}
+
+
+def seconds(found: Sequence[Took]) -> str:
+    """The medians, and the range on the wall."""
+    wall = [one.wall for one in found]
+    spent = statistics.median(one.cpu for one in found)
+    return f"{statistics.median(wall):.2f} s ({min(wall):.2f}-{max(wall):.2f}, {len(wall)} times; CPU of all processes {spent:.2f} s)"
 
 
 async def funding(stage: Stage) -> list[Row]:
     """`wallet fund` in a fresh home: with nothing running, and with the network running."""
     cold = []
     for _ in range(3):
-        cold.append(await timed(stage.party(f"cold{len(stage.parties)}"), "wallet", "fund"))
+        cold.append(await timed(stage, stage.party(f"cold{len(stage.parties)}"), "wallet", "fund"))
         await stage.close()
-    warm = [await timed(stage.party(f"warm{len(stage.parties)}"), "wallet", "fund") for _ in range(6)][1:]
+    warm = [await timed(stage, stage.party(f"warm{len(stage.parties)}"), "wallet", "fund") for _ in range(6)][1:]
     return [
         Row("`wallet fund` in a fresh home, nothing running", "<= 3 s", seconds(cold)),
         Row("`wallet fund` in a fresh home, the network running", "<= 1 s", seconds(warm)),
@@ -85,9 +106,9 @@ async def commands(stage: Stage, buyer: Party, provider: Party) -> list[Row]:
     cold, warm = [], []
     for _ in range(3):
         await buyer.stop()
-        cold.append(await timed(buyer, "wallet", "pay", await invoice()))
+        cold.append(await timed(stage, buyer, "wallet", "pay", await invoice()))
     for _ in range(9):
-        warm.append(await timed(buyer, "wallet", "pay", await invoice()))
+        warm.append(await timed(stage, buyer, "wallet", "pay", await invoice()))
     return [
         Row("first payment after a cold start, the whole command", "<= 3 s", seconds(cold)),
         Row("payment with the process warm, the whole command", "<= 0.6 s", seconds(warm)),
