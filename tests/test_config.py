@@ -94,3 +94,32 @@ def test_a_home_that_cannot_be_made(tmp_path: Path) -> None:
     home = Home(tmp_path / "a" / "b")
     home.create()
     assert home.path.stat().st_mode & 0o777 == 0o700
+
+
+LIMITED = 'network = "mainnet"\n[wallet.limits]\nper_job_sats = 100\nper_day_sats = 1000\n'
+
+
+def test_mainnet_needs_limits_of_spending(tmp_path: Path) -> None:
+    """Both of them, and the sentence says that it is beta; a test network needs none."""
+    assert read(tmp_path, LIMITED).wallet.limits.per_day_sats == 1000
+    for key in ("per_job_sats", "per_day_sats"):
+        for text in (re.sub(rf"{key} = \d+\n", "", LIMITED), re.sub(rf"{key} = \d+", f"{key} = 0", LIMITED)):
+            with pytest.raises(ConfigError, match=r"`wallet\.limits` must set per_job_sats and per_day_sats on mainnet: .* beta"):
+                read(tmp_path, text)
+    for network in ("regtest", "signet", "testnet"):
+        assert read(tmp_path, f'network = "{network}"\n').wallet.limits.per_day_sats == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "why"),
+    [
+        ("per_day_sats = -1", 3, "from 0"), ("total_sats = 10000000000000000000", 3, "from 0"), ("failures = -1", 3, "from 0"),
+        ("cool_down = 86401", 3, "from 0 to 86400"), ('allow = ["alice"]', 3, "neither an npub nor a key"),
+        ('allow = ["npub1abc"]', 3, "neither an npub nor a key"), ('allow = [""]', 3, "neither an npub nor a key"),
+        ('allow = "npub1"', 3, "is wrong"), ("per_day_sats = 1.5", 3, "is wrong"), ("per_year_sats = 1", 3, "there is no setting"),
+    ],
+)
+def test_limits_that_are_none(tmp_path: Path, text: str, line: int, why: str) -> None:
+    """Each wrong limit names its line: nobody shall believe that he has one."""
+    with pytest.raises(ConfigError, match=f"line {line}: .*{why}"):
+        read(tmp_path, f"\n[wallet.limits]\n{text}\n")

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import logging
 import time
+from collections.abc import Callable
 
 from pylon.errors import InsufficientFunds, InvoiceRefused, NeverSent, PaymentError, PaymentFailed, PaymentUnknown, PylonError
 from pylon.market import spend
@@ -31,6 +32,8 @@ PATIENCE = 60.0
 """Seconds that a wallet may take to answer before its payment counts as unknown; it is still listened to."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 60.0
 """Seconds between two looks at a payment whose outcome is open; each pause is twice the one before."""
+WRITE_PAUSE = 5.0
+"""Seconds between two tries to write to a disk that is full."""
 LOOKS = 6
 """How often in a row a wallet that is ready must say that it has never heard of a payment before that counts as no: about 6 s."""
 NEVER_SENT = Trouble(NeverSent.code, "the wallet has never heard of this payment")
@@ -70,7 +73,10 @@ class Payments:
         with self._ledger.transaction(full=True):
             self._ledger.intend(intent)
         outcome = await self._begin(intent)
-        self._record(payable.payment_hash, outcome)
+        try:
+            self._record(payable.payment_hash, outcome)
+        except PylonError as full:  # a full disk: what has happened is written as soon as it can be
+            outcome = PayUnknown(Trouble(PaymentUnknown.code, f"what it says cannot be written: {full.message}"))
         match outcome:
             case Paid(preimage=preimage, fee=fee):
                 return payable, base.Paid(preimage, fee)
@@ -225,7 +231,8 @@ class Payments:
             task.add_done_callback(lambda _: self._following.pop(payment_hash, None))
 
     async def _follow(self, payment_hash: bytes) -> None:
-        self._record(payment_hash, await self.resolve(payment_hash))
+        outcome = await self.resolve(payment_hash)
+        await until_written(lambda: self._record(payment_hash, outcome))
 
     def _record(self, payment_hash: bytes, outcome: Outcome) -> None:
         with self._ledger.transaction(full=not isinstance(outcome, PayUnknown)):
@@ -237,6 +244,18 @@ class Payments:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def until_written(write: Callable[[], None]) -> None:
+    """Write what became of a payment: on a disk that is full, as soon as there is room."""
+    while True:
+        try:
+            write()
+        except PylonError as error:
+            log.error("what became of a payment cannot be written yet: %s", error.message)
+            await asyncio.sleep(WRITE_PAUSE)
+        else:
+            return
 
 
 def _proven(payment_hash: bytes, preimage: bytes, fee: Msat) -> Paid:

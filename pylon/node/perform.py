@@ -40,7 +40,7 @@ from pylon.market.signals import (
 from pylon.node.generate import Generator
 from pylon.node.ledger import StoredEffect
 from pylon.node.node import Node
-from pylon.node.payments import Payments
+from pylon.node.payments import Payments, until_written
 from pylon.nostr.event import VerifiedEvent, sign
 from pylon.nostr.nip40 import expires_at
 from pylon.nostr.nip90 import FEEDBACK, RESULT_OFFSET
@@ -219,7 +219,8 @@ class Performer:
     async def _pay(self, stored: StoredEffect, effect: Pay, resumed: bool) -> None:
         """By the engine of payments; an invoice of our own, inside the journal."""
         if self._node.ledger.payment(Direction.IN, effect.payment_hash) is None:
-            self._tell(stored, await self._payments.perform(effect.payment_hash, resumed=resumed))
+            outcome = await self._payments.perform(effect.payment_hash, resumed=resumed)
+            await until_written(lambda: self._tell(stored, outcome))
             return
         try:
             await self._pay_own(stored, effect)
@@ -237,7 +238,8 @@ class Performer:
         await self._close_invoice(effect.payment_hash)
 
     async def _look_up(self, stored: StoredEffect, payment_hash: bytes) -> None:
-        self._tell(stored, await self._payments.resolve(payment_hash))
+        outcome = await self._payments.resolve(payment_hash)
+        await until_written(lambda: self._tell(stored, outcome))
 
     async def _cancel_invoice(self, stored: StoredEffect, payment_hash: bytes) -> None:
         await self._close_invoice(payment_hash)

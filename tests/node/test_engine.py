@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,9 +18,9 @@ from msgspec.structs import replace
 from pylon.errors import InsufficientFunds, NeverSent, OverLimit, PayeeNotAllowed, PaymentFailed, PaymentsPaused, PaymentUnknown, PylonError
 from pylon.market.job import BuyerState, Trouble
 from pylon.market.limits import Limits
-from pylon.market.payment import Outcome, Status
+from pylon.market.payment import Outcome, Sent, Status
 from pylon.market.signals import Paid as Yes
-from pylon.market.signals import PayFailed, PayUnknown
+from pylon.market.signals import PayFailed, PayUnknown, Signal
 from pylon.node import payments as module
 from pylon.node.figures import Purse
 from pylon.node.journal import Payment
@@ -435,3 +436,38 @@ async def test_what_fails_by_a_look_counts_as_a_failure(place: Place) -> None:
     assert (line.status, line.tries, line.trouble) == (Status.FAILED, 1, Trouble("payment_failed", "the payment failed"))
     await place.engine.pay(place.bill())
     assert (place.line().status, place.line().tries) == (Status.SETTLED, 2)
+
+
+async def test_a_disk_that_is_full_before_the_wallet_is_asked(place: Place) -> None:
+    """The intent cannot be written: an error that says so, and the wallet is not asked."""
+    (pages,) = place.ledger._db.row("PRAGMA page_count") or (0,)
+    place.ledger._db.run(f"PRAGMA max_page_count={pages}")
+    bill = place.bill(1)
+    many = iter(range(2, 400))
+    with pytest.raises(PylonError, match="full"):
+        deque(map(place.intend, many), maxlen=0)
+    with pytest.raises(PylonError, match="full"):
+        await place.engine.pay(bill)
+    assert place.wallet.asked == []
+
+
+async def test_a_disk_that_is_full_when_the_outcome_comes(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wallet has paid and nothing can be written: nobody is told that it failed, and it is written as soon as there is room."""
+    monkeypatch.setattr(module, "WRITE_PAUSE", 0.005)
+    real, broken = Ledger.take, [True]
+
+    def take(ledger: Ledger, payment_hash: bytes, signal: Signal, *, now: float) -> Payment:
+        if broken[0] and not isinstance(signal, Sent):
+            raise PylonError("the disk is full")
+        return real(ledger, payment_hash, signal, now=now)
+
+    monkeypatch.setattr(Ledger, "take", take)
+    place.wallet.states = [YES]
+    with pytest.raises(PaymentUnknown, match="cannot be written: the disk is full"):
+        await place.engine.pay(place.bill())
+    assert place.line().status is Status.SENT
+    await asyncio.sleep(0.02)
+    assert place.line().status is Status.SENT
+    broken[0] = False
+    await place.settle()
+    assert (place.line().status, place.wallet.asked) == (Status.SETTLED, [payment_hash(1)])

@@ -12,8 +12,10 @@ import pytest
 
 from pylon.errors import InsufficientFunds, PaymentUnknown, PylonError
 from pylon.market.effects import LookUp, Publish
-from pylon.market.job import BuyerState, ProviderJob, ProviderState, Role
+from pylon.market.job import BuyerState, Job, ProviderJob, ProviderState, Role
 from pylon.market.payment import Status
+from pylon.market.signals import Signal
+from pylon.node import payments as payments_module
 from pylon.node.journal import Payment
 from pylon.node.node import Node
 from pylon.node.payments import Payments
@@ -172,3 +174,20 @@ async def test_nothing_is_begun_at_the_end(place: Place) -> None:
     assert [one.n for one in place.node.ledger.unfinished()] == [stored.n]
 
 
+async def test_a_disk_that_is_full_when_a_job_is_paid(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wallet's yes is told to the job as soon as it can be written; the wallet is not asked again, and the job is not lost."""
+    monkeypatch.setattr(payments_module, "WRITE_PAUSE", 0.005)
+    made = await place.invoice()
+    stored = paying(place.node, made.bolt11, made.payment_hash)
+    real, tries = Node.apply, []
+
+    def apply(node: Node, role: Role, job_id: str, signal: Signal, *, done: int | None = None) -> Job:
+        tries.append(signal)
+        if len(tries) < 4:
+            raise PylonError("the disk is full")
+        return real(node, role, job_id, signal, done=done)
+
+    monkeypatch.setattr(Node, "apply", apply)
+    place.performer.perform(stored)
+    await place.reached(stored.job, BuyerState.PAID)
+    assert place.wallet.asked == [made.bolt11]
