@@ -21,6 +21,7 @@ from pylon.units import Msat, count_of, show_sats
 from pylon.wallets import network
 
 STOP_SECONDS = 20.0
+MINE_SECONDS = 300.0
 NO_VALUE = "regtest sats, no value"
 NOT_RUNNING: Document = {
     "running": False, "pid": None, "network": "regtest", "height": None, "tip": None, "genesis": None, "mempool": None, "electrum": None,
@@ -36,13 +37,13 @@ def regtest() -> None:
     """
 
 
-def ask(name: str, args: Document | None = None) -> Document | None:
+def ask(name: str, args: Document | None = None, *, seconds: float | None = None) -> Document | None:
     """A call to the network; None where none runs. Raises PylonError where it runs and does not answer."""
     state = state_dir()
 
     async def once() -> bytes | None:
         try:
-            return await network.ask(state, name, args)
+            return await network.ask(state, name, args, seconds=seconds or network.ANSWER_SECONDS)
         except NotThere:
             return None
         except Gone as error:
@@ -82,7 +83,10 @@ def stop(as_json: bool) -> None:
     """Stop the network. Chain, coins and channels are kept; wallets that are open wait until it is back."""
     place = network.place(state_dir())
     pid = holder(place.lock, place.pid)
-    asked = ask("stop") is not None
+    try:
+        asked = ask("stop") is not None
+    except network.NetworkSilent:
+        asked = True
     if asked and not run(lambda: _ended(place.lock, STOP_SECONDS)):
         err.print(f"It did not end within {STOP_SECONDS:g} s and is killed; nothing is lost by that.", markup=False)
         if pid is not None:
@@ -148,7 +152,7 @@ def _sats(sats: int) -> str:
 @command
 def mine(blocks: int, force: bool, as_json: bool) -> None:
     """Make N blocks. While a payment is held, one at most: its deadline is about three blocks away."""
-    document = ask("mine", {"blocks": blocks, "force": force})
+    document = ask("mine", {"blocks": blocks, "force": force}, seconds=MINE_SECONDS)
     if document is None:
         raise PylonError("the private network is not running", hint="start it: `pylon regtest start`")
     if as_json:

@@ -28,6 +28,7 @@ PROTOCOL = 1
 """The calls that we know. A process that speaks a higher number is of a newer Pylon."""
 START_SECONDS = 60.0
 """How long it may take to be ready: one that runs may have to end first."""
+ANSWER_SECONDS = 15.0
 TRIES = 3
 
 
@@ -35,6 +36,12 @@ class NetworkGone(PylonError):
     """The private network went away in the middle of a call: what came of it is not known."""
 
     code = "network_gone"
+
+
+class NetworkSilent(PylonError):
+    """The private network runs and does not answer."""
+
+    code = "network_silent"
 
 
 class Hub(msgspec.Struct, frozen=True):
@@ -71,22 +78,26 @@ def place(state: Path) -> Place:
     return Place(state / "regtest")
 
 
-async def ask(state: Path, name: str, args: dict[str, object] | None = None) -> bytes:
+async def ask(state: Path, name: str, args: dict[str, object] | None = None, *, seconds: float | None = None) -> bytes:
     """One call to the network that runs: its result as JSON.
 
-    Raises NotThere where none runs, Gone where it went away before it answered, and the PylonError that it answered with.
+    Raises NotThere where none runs, Gone where it went away before it answered, NetworkSilent where it has not answered within `seconds`,
+    and the PylonError that it answered with.
     """
     try:
-        return await client.call(place(state).control, name, args, whom=NAME)
+        async with asyncio.timeout(seconds):
+            return await client.call(place(state).control, name, args, whom=NAME)
+    except TimeoutError as error:
+        raise NetworkSilent(f"{NAME} has not answered within {seconds:g} s", hint="`pylon regtest stop` ends it") from error
     except OSError as error:  # a folder that may not be read
         raise file_error(error) from error
 
 
-async def call(state: Path, name: str, args: dict[str, object] | None = None) -> bytes:
+async def call(state: Path, name: str, args: dict[str, object] | None = None, *, seconds: float | None = None) -> bytes:
     """Like `ask`, but the network is started first where none runs. It is asked once: NetworkGone says that the outcome is not known."""
     for _ in range(TRIES):
         try:
-            return await ask(state, name, args)
+            return await ask(state, name, args, seconds=seconds)
         except NotThere:
             await asyncio.to_thread(start, state)
         except Gone as error:
@@ -98,7 +109,7 @@ async def ensure(state: Path) -> Network:
     """The private network, started where none runs. Raises PylonError where it cannot be, or is of a newer Pylon."""
     for _ in range(TRIES):
         try:
-            network = msgspec.json.decode(await call(state, "network"), type=Network)
+            network = msgspec.json.decode(await call(state, "network", seconds=ANSWER_SECONDS), type=Network)
             break
         except NetworkGone:
             continue  # it was just ending; this call may be asked again

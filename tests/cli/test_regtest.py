@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from pylon.cli.main import pylon
 from pylon.config import state_dir
-from pylon.control.lock import is_held
+from pylon.control.lock import ProcessLock, is_held
 from pylon.lightning import built
 from pylon.wallets import network
 from tests.regtest.stopping import end
@@ -70,8 +72,6 @@ def test_start_status_mine_stop(state: Path) -> None:
 
 def test_a_process_that_does_not_answer(state: Path) -> None:
     """One that holds the lock and serves no socket is starting or ending; that is said, and nothing else is started."""
-    from pylon.control.lock import ProcessLock
-
     place = network.place(state)
     lock = ProcessLock(place.lock, place.pid)
     assert lock.acquire()
@@ -79,3 +79,16 @@ def test_a_process_that_does_not_answer(state: Path) -> None:
         assert "starting or ending" in orjson.loads(run("status", "--json", status=1))["error"]["message"]
     finally:
         lock.release()
+
+
+@pytest.mark.skipif(not built(), reason="this build leaves the Lightning node out")
+def test_a_process_that_hangs(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that runs and says nothing more: that is said, and `stop` ends it all the same."""
+    run("start")
+    pid = orjson.loads(run("status", "--json"))["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    monkeypatch.setattr(network, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr("pylon.cli.regtest.STOP_SECONDS", 0.3)
+    assert orjson.loads(run("status", "--json", status=1))["error"]["code"] == "network_silent"
+    assert "is killed" in run("stop")
+    assert not is_held(network.place(state).lock)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from pylon.lightning import built
 if not built():
     pytest.skip("this build leaves the Lightning node out", allow_module_level=True)
 
+from pylon.regtest.miner import Miner
 from pylon.wallets import network
-from tests.regtest.side import Side, call, hold, until
+from tests.regtest.side import Side, call, hold, running, until
 
 
 async def refused(state: Path, blocks: int) -> bool:
@@ -63,3 +65,24 @@ async def test_force_mines_all_the_same(state: Path, tmp_path: Path) -> None:
         assert (await buyer.event("sent", "failed")).type == "failed"
         assert await buyer.spendable() == 200_000_000
         assert not await refused(state, 2)
+
+
+async def test_after_a_start_a_held_payment_may_have_seen_a_block(tmp_path: Path) -> None:
+    """Who has just started does not know how many blocks a payment has seen: none more is made until it is over."""
+    async with (
+        running(tmp_path / "net") as (daemon, joined),
+        Side(tmp_path / "buyer", joined) as buyer, Side(tmp_path / "provider", joined) as provider,
+    ):
+        await daemon.opener.fund(buyer.id, 200_000_000)
+        await daemon.opener.inbound(provider.id, 200_000_000)
+        await provider.usable(1)
+        await until(daemon.status, lambda said: said["mempool"] == 0)
+        preimage, held = await hold(buyer, provider, 5_000_000)
+        assert await daemon.miner.may_mine(1)
+        started = Miner(daemon.chain, daemon.hub)
+        assert not await started.may_mine(1)
+        await provider.node.claim(preimage, held.amount_msat or 0)
+        await buyer.event("sent", "failed")
+        async with asyncio.timeout(20):
+            while not await started.may_mine(2):
+                await daemon.hub.change(0.1)

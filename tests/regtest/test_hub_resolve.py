@@ -16,6 +16,7 @@ if not built():
 
 from pylon.regtest import miner
 from pylon.regtest.daemon import Daemon
+from pylon.regtest.resolve import NEVER, Waits
 from pylon.wallets import network
 from tests.regtest.side import Side, call, hold, running, until
 
@@ -144,3 +145,15 @@ async def test_a_payee_that_is_away_for_a_while(tmp_path: Path) -> None:
             assert (await payer.event("sent", "failed")).preimage == preimage.hex()
             owned = 50_000 + channel.reserve_sat
             await until(payee.coins, lambda said: owned - 3_000 < int(str(said["onchain"])) <= owned)
+
+
+async def test_what_is_being_sent_back_is_waited_for(tmp_path: Path) -> None:
+    """Blocks are made up to the height that a payment into the hub allows, and none beyond it."""
+    async with running(tmp_path / "net") as (daemon, _):
+        height = daemon.chain.height
+        await daemon.resolver._step(Waits([height + 10], [], height + 3, soon=False))
+        assert daemon.chain.height == height + 3
+        await daemon.resolver._step(Waits([height + 10], [], height + 3, soon=False))
+        assert daemon.chain.height == height + 3
+        await daemon.resolver._step(Waits([height + 10], [height + 12], NEVER, soon=False))
+        assert daemon.chain.height == height + 6
