@@ -134,8 +134,11 @@ class Harness:
     async def _fund(self) -> None:
         """A channel was lost, and what the buyer had in it comes back on the chain: it asks the faucet for more, as a person would."""
         async with self._funding:
-            if await self._buyer.number("wallet.balance", "spendable_msat") < LEAST_SATS * 1000:
-                await self._buyer.ask("wallet.fund", {"sats": FUND_SATS})
+            try:
+                if await self._buyer.number("wallet.balance", "spendable_msat") < LEAST_SATS * 1000:
+                    await self._buyer.ask("wallet.fund", {"sats": FUND_SATS})
+            except PylonError as error:
+                self._outcome.tries[f"fund: {_word(error)}"] += 1
 
     def _state(self, payment_hash: str) -> Status | None:
         """What the buyer's journal says."""

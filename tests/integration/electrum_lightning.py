@@ -43,7 +43,7 @@ def electrum(world: Lightning, tmp_path_factory: pytest.TempPathFactory) -> Iter
         _give_coins(world, made)
         hub = msgspec.convert(status["hub"], Document)
         made.ask("open_channel", connection_string=f"{hub['node_id']}@{hub['address']}", amount=CAPACITY, push_amount=PUSHED)
-        world.until(lambda: number(world.regtest("status"), "mempool") == 0, "the block with the funding transaction")
+        world.until(lambda: number(world.network_status(), "mempool") == 0, "the block with the funding transaction")
         world.regtest("mine", str(CONFIRMATIONS))
         made.until(lambda: [row["state"] for row in made.documents("list_channels")] == ["OPEN"], "the channel is open")
         yield made
@@ -123,7 +123,7 @@ def test_they_part_in_peace(world: Lightning, electrum: Electrum) -> None:
     mine = number(channel, "local_balance")
     before = electrum.document("getbalance")
     electrum.ask("close_channel", str(channel["channel_point"]))
-    world.until(lambda: number(world.regtest("status"), "mempool") == 0, "the block with the closing transaction")
+    world.until(lambda: number(world.network_status(), "mempool") == 0, "the block with the closing transaction")
     electrum.until(lambda: electrum.documents("list_channels")[0]["state"] in ("CLOSED", "REDEEMED"), "the end of the channel")
     got = _sats(electrum.document("getbalance")) - _sats(before)
     assert mine - 50_000 < got <= mine
