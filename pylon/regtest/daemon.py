@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import time
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 
 from pylon.control.place import Place
@@ -91,17 +92,19 @@ class Daemon:
         self.opener = Opener(chain, hub, self.purse)
         self.payer = Payer(hub)
         self.resolver = Resolver(chain, server, hub, self.miner)
-        self._run(stack)
+        self._run(stack, self.miner.run(), "the miner")
+        self._run(stack, self.resolver.run(), "what closed channels wait for")
         control = ControlServer(self.place.control, Calls(self).table(), name="the private network", log_file=str(self.place.log))
         await control.start()
         stack.push_async_callback(control.aclose)
 
-    def _run(self, stack: AsyncExitStack) -> None:
-        task = asyncio.get_running_loop().create_task(self.miner.run())
+    def _run(self, stack: AsyncExitStack, work: Coroutine[None, None, None], what: str) -> None:
+        """Keep a task for the network's whole life; its unexpected end stops the network rather than leaving it half alive."""
+        task = asyncio.get_running_loop().create_task(work)
 
         def ended(done: asyncio.Task[None]) -> None:
             if not done.cancelled():
-                log.critical("the miner ended; the network stops", exc_info=done.exception())
+                log.critical("%s ended; the network stops", what, exc_info=done.exception())
                 self.stop()
 
         async def end() -> None:

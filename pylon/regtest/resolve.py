@@ -12,6 +12,7 @@ import logging
 from collections.abc import Collection, Iterator
 from typing import Final, NamedTuple
 
+from pylon.errors import PylonError
 from pylon.regtest.blocks import hidden
 from pylon.regtest.chain import Chain
 from pylon.regtest.electrum import ElectrumServer
@@ -35,6 +36,9 @@ FOLLOW_SECONDS: Final = 12.0
 """Longer than the ten seconds after which a node looks by itself."""
 BUSY_SECONDS: Final = 30.0
 LOOK_SECONDS: Final = 0.1
+QUIET_SECONDS: Final = 10.0
+AGAIN_SECONDS: Final = 30.0
+"""After a try that left something: somebody is away, or has to sweep first."""
 
 
 class Spend(NamedTuple):
@@ -64,6 +68,21 @@ class Resolver:
         self._hub = hub
         self._miner = miner
         self._turn = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Resolve by itself, when no payment has gone through for a while. Until it is cancelled."""
+        pause = QUIET_SECONDS
+        while True:
+            await asyncio.sleep(pause)
+            pause = QUIET_SECONDS
+            if not self._hub.record.unresolved() or self._hub.busy(QUIET_SECONDS):
+                continue
+            try:
+                if await self.resolve():
+                    pause = AGAIN_SECONDS
+            except PylonError as error:  # the clock was set back, the disk is full
+                log.warning("closed channels wait: %s", error.message)
+                pause = AGAIN_SECONDS
 
     async def resolve(self, channels: Collection[str] = (), seconds: float = SECONDS) -> int:
         """Mine until no closed channel waits for blocks, or time is up. Answers how many channels are still waited for.

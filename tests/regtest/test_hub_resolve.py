@@ -157,3 +157,16 @@ async def test_what_is_being_sent_back_is_waited_for(tmp_path: Path) -> None:
         assert daemon.chain.height == height + 3
         await daemon.resolver._step(Waits([height + 10], [height + 12], NEVER, soon=False))
         assert daemon.chain.height == height + 6
+
+
+async def test_nobody_has_to_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When it is quiet the network makes the blocks by itself; not while payments go through."""
+    monkeypatch.setattr("pylon.regtest.resolve.QUIET_SECONDS", 0.5)
+    async with running(tmp_path / "net") as (daemon, joined), Side(tmp_path / "one", joined) as one:
+        await daemon.opener.fund(one.id, FUNDED)
+        (channel,) = await one.usable(1)
+        await one.node.close_channel(channel.user_id, joined.hub.node_id, True)
+        await one.event("channel_closed")
+        owned = FUNDED // 1000 + channel.reserve_sat
+        await until(one.coins, lambda said: owned - 2_000 < int(str(said["onchain"])) <= owned, seconds=40)
+        await until(daemon.status, lambda said: not daemon.hub.record.unresolved())
