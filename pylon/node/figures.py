@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from pylon.errors import InsufficientFunds
+from pylon.errors import InsufficientFunds, WalletChanged
 from pylon.market.payment import UNDER_WAY, Status
 from pylon.node.database import Database, Value
 from pylon.units import Msat
@@ -12,6 +12,11 @@ from pylon.wallets.base import Direction
 
 LEFT = "direction='out' AND status='settled' AND own=0"
 """What has left, in words that SQLite can hold against the partial indices."""
+SIMULATED = "sim"
+"""The one wallet whose sats are no sats of any network: they count only while it is the wallet."""
+
+_SORT = f"(wallet='{SIMULATED}')"
+"""Whether a line is simulated; held against the wallet of now."""
 
 
 class Purse(msgspec.Struct, frozen=True):
@@ -40,6 +45,10 @@ class Figures:
         self._db = database
         self.purse = Purse()
 
+    @property
+    def _simulated(self) -> bool:
+        return self.purse.wallet == SIMULATED
+
     def settled(self, *, before: float) -> list[tuple[Direction, bytes, Msat, Msat]]:
         """Direction, hash, amount and fee of what the wallet of now has settled before that time; what we paid ourselves it never saw."""
         rows = self._db.rows(
@@ -59,21 +68,21 @@ class Figures:
         if peer:
             only, values = f"{only} AND peer=?", [*values, peer]
         ((gone,),) = self._db.rows(
-            f"SELECT coalesce(sum(amount + fee), 0) FROM payments WHERE {LEFT} AND {network}=? AND settled_at>?{only}",
-            self.purse.network, since, *values,
+            f"SELECT coalesce(sum(amount + fee), 0) FROM payments WHERE {LEFT} AND {network}=? AND settled_at>? AND {_SORT}=?{only}",
+            self.purse.network, since, self._simulated, *values,
         )
         ((open_,),) = self._db.rows(
-            f"SELECT coalesce(sum(amount + max_fee), 0) FROM payments WHERE direction=? AND status IN (?,?) AND network=? AND own=0{only}",
-            Direction.OUT, *UNDER_WAY, self.purse.network, *values,
+            f"SELECT coalesce(sum(amount + max_fee), 0) FROM payments WHERE direction=? AND status IN (?,?) AND network=? AND own=0 "
+            f"AND {_SORT}=?{only}", Direction.OUT, *UNDER_WAY, self.purse.network, self._simulated, *values,
         )
         return Msat(gone + open_)
 
     def left_by_peer(self, since: float) -> list[tuple[str, Msat]]:
         """The same for each peer, the most first."""
         rows = self._db.rows(
-            f"SELECT peer FROM payments WHERE {LEFT} AND network=?1 AND settled_at>?2 AND peer IS NOT NULL UNION SELECT peer FROM payments "
-            "WHERE direction=?3 AND status IN (?4,?5) AND network=?1 AND own=0 AND peer IS NOT NULL",
-            self.purse.network, since, Direction.OUT, *UNDER_WAY,
+            f"SELECT peer FROM payments WHERE {LEFT} AND network=?1 AND settled_at>?2 AND {_SORT}=?6 AND peer IS NOT NULL "
+            "UNION SELECT peer FROM payments WHERE direction=?3 AND status IN (?4,?5) AND network=?1 AND own=0 AND peer IS NOT NULL "
+            f"AND {_SORT}=?6", self.purse.network, since, Direction.OUT, *UNDER_WAY, self._simulated,
         )
         return sorted(((str(peer), self.left(since=since, peer=str(peer))) for (peer,) in rows), key=lambda found: (-found[1], found[0]))
 
@@ -95,9 +104,9 @@ class Figures:
         """When payments on this network failed, after `since` and after the last that settled, oldest first. A purse that was empty is no
         failure of the network."""
         rows = self._db.rows(
-            "SELECT at FROM failures WHERE network=? AND at>? AND code<>? AND at>"
+            f"SELECT at FROM failures WHERE network=? AND at>? AND {_SORT}=? AND code NOT IN (?,?) AND at>"
             f"coalesce((SELECT max(settled_at) FROM payments WHERE {LEFT} AND network=?), 0) ORDER BY at",
-            self.purse.network, since, InsufficientFunds.code, self.purse.network,
+            self.purse.network, since, self._simulated, InsufficientFunds.code, WalletChanged.code, self.purse.network,
         )
         return [float(at) for (at,) in rows]
 

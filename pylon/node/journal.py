@@ -33,8 +33,8 @@ SCHEMA = (
     "CREATE INDEX payments_by_status ON payments (direction, status)",
     "CREATE INDEX payments_by_job ON payments (job) WHERE job IS NOT NULL",
     # The sums of the limits, read from the index alone.
-    f"CREATE INDEX payments_left ON payments (network, settled_at, amount, fee) WHERE {figures.LEFT}",
-    f"CREATE INDEX payments_left_to ON payments (peer, network, settled_at, amount, fee) WHERE {figures.LEFT}",
+    f"CREATE INDEX payments_left ON payments (network, settled_at, amount, fee, wallet) WHERE {figures.LEFT}",
+    f"CREATE INDEX payments_left_to ON payments (peer, network, settled_at, amount, fee, wallet) WHERE {figures.LEFT}",
     # Every payment that failed, each time: what the circuit breaker counts.
     """CREATE TABLE failures (
     n INTEGER PRIMARY KEY, wallet TEXT NOT NULL, network TEXT NOT NULL, payment_hash BLOB NOT NULL, code TEXT NOT NULL, at REAL NOT NULL

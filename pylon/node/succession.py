@@ -20,14 +20,12 @@ from pylon.market.effects import CancelInvoice
 from pylon.market.job import BuyerJob, BuyerState, Job, ProviderJob, ProviderState, Trouble
 from pylon.market.payment import Status
 from pylon.market.signals import PayFailed, PayUnknown
-from pylon.node.figures import Purse
+from pylon.node.figures import SIMULATED, Purse
 from pylon.node.ledger import Ledger, role_of
 from pylon.wallets.base import Capabilities
 
 log = logging.getLogger("pylon.node")
 
-SIMULATED = "sim"
-"""The one wallet whose sats are no sats of any network."""
 
 
 def succeed(ledger: Ledger, wallet: Capabilities, now: float) -> str:

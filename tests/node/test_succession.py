@@ -104,6 +104,16 @@ def test_what_was_earned_is_not_mixed(old: Ledger) -> None:
     assert old.earnings_by_wallet() == [(Purse("sim", "regtest"), 3000, 2), (Purse("ldk", "regtest"), 1000, 1)]
 
 
+def test_simulated_sats_count_against_no_real_limit(old: Ledger) -> None:
+    """Neither what was spent of them nor what failed by their end; back at the bank they count again."""
+    spent = old.left()
+    assert spent > 0
+    succeed(old, LDK, NOW)
+    assert (old.left(), old.left_by_peer(0), old.failures(0)) == (0, [], [])
+    succeed(old, SIM, NOW)
+    assert 0 < old.left() < spent
+
+
 def test_the_first_wallet_is_no_change(new: Ledger) -> None:
     """A new home says nothing and closes nothing."""
     assert succeed(new, SIM, NOW) == ""
