@@ -6,6 +6,7 @@ unfinished.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,6 +88,8 @@ class Home:
         self.path = path
         self.up = False
         self.faults = True
+        self.seen: Counter[str] = Counter()
+        """What has happened to payments of this home."""
         self._life = 0
         self._running: set[str] = set()
         self._seen: set[str] = set()
@@ -283,14 +286,17 @@ class Home:
                 self._tell(stored, PayFailed(Trouble("payment_failed", "not the open invoice of this job")))
             return
         if line.status is not Status.INTENT:
+            self.seen["crash between sent and outcome"] += 1
             self._tell(stored, PayUnknown(Trouble("payment_unknown", "it was under way when the home died")))
             return
         if resumed:
+            self.seen["crash between intent and sent"] += 1
             state = self.bank.lookup(self.name, effect.payment_hash, Direction.OUT)
             if state.status is not PaymentStatus.UNKNOWN:
                 self._looked(stored, effect.payment_hash, state)
                 return
         if (error := self.allowance.refusal(line, self.clock.now)) is not None:
+            self.seen[error.code] += 1
             self._tell(stored, PayFailed(Trouble(error.code, error.message)))
             return
         with self.ledger.transaction():
@@ -312,6 +318,8 @@ class Home:
         self.soon(lambda: self._tell(stored, signal))
 
     def _looked(self, stored: StoredEffect, payment_hash: bytes, state: PaymentState) -> None:
+        if isinstance(stored.effect, LookUp):
+            self.seen[f"unknown, then {state.status}"] += 1
         if state.status is PaymentStatus.SETTLED:
             self._tell(stored, Paid(state.preimage or b"", state.fee))
         elif state.status is PaymentStatus.PENDING and isinstance(stored.effect, Pay):

@@ -175,13 +175,20 @@ def test_a_run_is_decided_by_its_seed() -> None:
 
 
 def test_the_runs_reach_every_end() -> None:
-    """What is simulated is not a quiet world: among some hundred runs nearly every state is an end, paid and unpaid."""
+    """What is simulated is not a quiet world: among some hundred runs nearly every state is an end, paid and unpaid, and payments
+    are cut off at every step."""
     ends: Counter[str] = Counter()
     for seed in range(400):
         world = play(seed)
         ends.update(f"{'paid ' if job.paid else ''}{job.state}" for job in records(world))
+        for home in world.homes:
+            ends.update(home.seen)
         world.close()
     assert set(ends) >= {
         "done", "paid done", "failed", "expired", "withdrawn", "paid withdrawn", "paid lost", "delivered", "paid delivered", "declined",
         "cancelled", "paid cancelled", "paid owing",
+    }
+    assert set(ends) >= {
+        "crash between intent and sent", "crash between sent and outcome", "unknown, then settled", "unknown, then failed",
+        "unknown, then unknown", "unknown, then pending", "over_limit", "payments_paused",
     }

@@ -54,7 +54,7 @@ class World:
             )
             path = MEMORY if folder is None else folder / f"{n}.sqlite3"
             # The first home only buys; the others sell, and one of them may buy too, from itself among others.
-            limits = Limits(total=Msat(chance.choice((0, 0, 900, 1000, 2500))), failures=chance.choice((0, 2, 5)), cool_down=30)
+            limits = Limits(total=Msat(chance.choice((0, 0, 900, 1000, 2500))), failures=chance.choice((0, 1, 2, 5)), cool_down=30)
             self.homes.append(Home(f"home {n}", clock, self.bank, self.relays, identity(n), prices if n else None, path, limits))
         self.rogues = [
             Rogue(f"rogue {n}", clock, self.bank, self.relays, stranger(n)) for n in range(chance.choice((0, 0, 1, 2)))
