@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import pytest
@@ -16,10 +17,17 @@ from pylon.units import Msat
 from pylon.wallets.base import Direction, HealthState, Paid, PaymentStatus
 from pylon.wallets.ldk import chainsource, channels, life, outgoing, watch
 from pylon.wallets.ldk.slots import EACH
-from tests.conformance.wallet import event, new_key, soon
+from tests.conformance.wallet import event, new_key
 from tests.wallets.ldk_script import CHANNEL, HEIGHT, HUB, Stage, bolt11, channel, record, right_chain, secret
 
 AMOUNT = 21_000
+T = TypeVar("T")
+
+
+async def soon(outcome: Awaitable[T]) -> T:
+    """The outcome, which must come: nothing here waits for anybody else."""
+    async with asyncio.timeout(15):
+        return await outcome
 
 
 @pytest.fixture
@@ -282,6 +290,26 @@ async def test_a_failure_while_a_channel_closed_is_doubtful(stage: Stage) -> Non
     with pytest.raises(PaymentFailed):
         await soon(paying(stage, text, key))
     assert len(stage.node.asked("pay")) == 1
+
+
+async def test_a_close_is_not_waited_for(stage: Stage) -> None:
+    """A channel closes under a payment, and the node says nothing more for now: not known, at the next look. Its end is found later."""
+    preimage, payment_hash = secret()
+    text, key = bolt11(AMOUNT, payment_hash), new_key()
+    payment = paying(stage, text, key)
+    await until(lambda: stage.node.asked("pay"))
+    await stage.look()
+    assert not payment.done()
+    stage.node.open, stage.node.claims = [], [Claim("timeout", CHANNEL, 21, True, 0, payment_hash.hex(), 300)]
+    stage.node.happen("channel_closed", channel=CHANNEL, peer=HUB, reason="x")
+    await stage.node.quiet()
+    await stage.look()
+    with pytest.raises(PaymentUnknown):
+        await soon(payment)
+    assert await out(stage, payment_hash) is PaymentStatus.PENDING
+    stage.node.happen("sent", payment_hash=payment_hash.hex(), preimage=preimage.hex(), fee_msat=0)
+    await stage.node.quiet()
+    assert await soon(paying(stage, text, key)) == Paid(preimage, Msat(0))
 
 
 async def test_the_closed_channel_may_be_missing_before_its_event(stage: Stage) -> None:

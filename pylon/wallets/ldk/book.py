@@ -67,9 +67,10 @@ class Book:
         """Those seen and not known to be closed."""
         return {row[0] for row in self._file.db.execute("SELECT id FROM channels WHERE closed_at IS NULL")}
 
-    def wants_channel(self) -> bool:
-        """Whether this wallet ever had a channel that it did not leave of its own will."""
-        return self._file.db.execute("SELECT 1 FROM channels WHERE NOT leaving LIMIT 1").fetchone() is not None
+    def lacks_channels(self, wanted: int, there: int) -> bool:
+        """Whether a wallet that ever had a channel has fewer than it should. Those that it left of its own will are not missed."""
+        had, left = self._file.db.execute("SELECT count(*), coalesce(sum(leaving), 0) FROM channels").fetchone()
+        return bool(had > left and there + left < wanted)
 
     def closed_since(self, closes: int) -> bool:
         """Whether a channel closed after that many had closed, and is not resolved."""

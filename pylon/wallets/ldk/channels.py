@@ -165,14 +165,14 @@ class Channels:
         await self._count(node)
 
     async def tick(self, node: LightningNode) -> None:
-        """A wallet that had a channel has one."""
+        """A wallet that had a channel has as many as it should."""
         await self.resolve(node)
         desk, channels = await self._life.desk(), await node.channels()
         if not all(channel.usable for channel in channels):
             self._usable_since = None
         elif self._usable_since is None:
             self._usable_since = asyncio.get_running_loop().time()
-        if self._life.hub.private and not channels and await desk.do(lambda book, _: book.wants_channel()):
+        if self._life.hub.private and await desk.do(lambda book, _: book.lacks_channels(self._wanted, len(channels))):
             self._refill(node)
 
     def close(self) -> None:

@@ -32,6 +32,8 @@ MAX_MEMO = 639
 """Bytes of UTF-8 in a BOLT11 description: 1023 groups of 5 bits (BOLT 11, tagged fields)."""
 BATCH = 256
 BLOCK_SECONDS = 600
+LATE = 18
+"""Blocks after which a payment that we wanted to take, and that the node has not told of, is gone: it may be claimed on the chain."""
 HOLD_SECONDS = 600
 """On the private network blocks come on demand: a held payment has this long at least, by the clock (its block is in the book)."""
 STALE_SECONDS = 3600
@@ -175,7 +177,8 @@ class Incoming:
         """LDK sends a held payment back by itself at its block, and says nothing."""
         desk = await self._life.desk()
         for bill in await desk.do(lambda book, _: book.bills.unfinished()):
-            if bill.height is None or status.height < bill.height or bill.loose:
+            late = LATE if bill.status is BillStatus.CLAIMING else 0
+            if bill.height is None or status.height < bill.height + late or bill.loose:
                 continue
             known = await node.payment(bill.payment_hash)
             if known is not None and known.status == "succeeded":

@@ -13,7 +13,7 @@ from functools import partial
 
 from pylon import _native
 from pylon.config import CURRENCY
-from pylon.errors import InsufficientFunds, PaymentFailed, PaymentUnknown
+from pylon.errors import InsufficientFunds, PaymentFailed, PaymentUnknown, PylonError
 from pylon.lightning.node import LightningError, LightningNode
 from pylon.lightning.values import Event, NodePayment
 from pylon.units import Msat, show_sats
@@ -36,15 +36,6 @@ FINAL = ("recipient_rejected", "payment_expired", "unknown_required_features")
 """Reasons that another try would meet again."""
 NOT_BEGUN = ("payment_sending_failed", "not_running", "invalid")
 """Codes of the node after which nothing has left the wallet."""
-SENTENCES = {
-    "recipient_rejected": "the payee did not take the payment; it came back",
-    "payment_expired": "the invoice expired before the payment arrived",
-    "route_not_found": "there is no way to the payee now",
-    "payment_sending_failed": "there is no way to the payee now",
-    "retries_exhausted": "every way to the payee failed",
-    "unknown": "the payment failed",
-    "not_sent": "the payment did not leave the wallet before the process ended",
-}
 
 
 class Outgoing:
@@ -115,11 +106,18 @@ class Outgoing:
                 await desk.do(partial(_adopt, known))
 
     async def tick(self, node: LightningNode) -> None:
-        """Look again at what is open and not carried by a task of ours."""
+        """Look again at what is open and not carried by a task of ours. What is carried while a channel closes may take as long as that
+        close: whoever waits for it is told that it is not known."""
         desk = await self._life.desk()
+        doubts: dict[int, bool] = {}
         for payout in await desk.do(lambda book, _: book.payouts.unfinished()):
             if payout.payment_hash not in self._tasks:
                 await self._look(node, payout)
+            elif payout.status is PayoutStatus.SENT:
+                if payout.closes not in doubts:
+                    doubts[payout.closes] = await self._channels.doubtful(node, payout.closes)
+                if doubts[payout.closes]:
+                    await self._doubted(payout.payment_hash, "channel_closed")
 
     def close(self) -> None:
         """Payments that wait for their turn are not begun any more; whoever waits finds the book's last word."""
@@ -274,13 +272,16 @@ class Outgoing:
         desk = await self._life.desk()
         while not self._life.closed:
             answer = self._answers.setdefault(payment_hash, asyncio.get_running_loop().create_future())
-            payout = await desk.do(lambda book, _: book.payouts.find(payment_hash))
+            try:
+                payout = await desk.do(lambda book, _: book.payouts.find(payment_hash))
+            except PylonError as error:  # a book that fails, or is closed: what became of the money is not known
+                raise PaymentUnknown(f"the outcome of the payment is not known: {error.message}", hint=error.hint) from error
             if payout is None or payout.key != key:
                 raise PaymentFailed("this invoice is being paid with another key")
             if payout.status is PayoutStatus.SETTLED and payout.preimage is not None:
                 return Paid(payout.preimage, payout.fee)
             if payout.status is PayoutStatus.FAILED:
-                raise PaymentFailed(SENTENCES.get(payout.reason, f"the payment failed ({payout.reason}); nothing left the wallet"))
+                raise PaymentFailed(payout.sentence())
             if payout.status is PayoutStatus.DOUBTFUL:
                 raise PaymentUnknown("a channel closed while the payment was on its way", hint="it is known when the close is resolved")
             self._life.wake()

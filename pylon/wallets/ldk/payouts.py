@@ -34,6 +34,17 @@ SEEN = {
     PayoutStatus.FAILED: PaymentStatus.FAILED,
 }
 
+SENTENCES = {
+    "recipient_rejected": "the payee did not take the payment; it came back",
+    "payment_expired": "the invoice expired before the payment arrived",
+    "route_not_found": "there is no way to the payee now",
+    "payment_sending_failed": "there is no way to the payee now",
+    "retries_exhausted": "every way to the payee failed",
+    "unknown": "the payment failed",
+    "channel_closed": "a channel closed while the payment was on its way; it came back",
+    "not_sent": "the payment did not leave the wallet before the process ended",
+}
+
 
 class Payout(msgspec.Struct, frozen=True):
     """One payment of ours. `closes`: how many of our channels had closed when it began."""
@@ -53,6 +64,10 @@ class Payout(msgspec.Struct, frozen=True):
     def state(self) -> PaymentState:
         """As the port tells it."""
         return PaymentState(SEEN[self.status], self.preimage, self.fee, self.amount)
+
+    def sentence(self) -> str:
+        """Why it failed."""
+        return SENTENCES.get(self.reason, f"the payment failed ({self.reason}); nothing left the wallet")
 
 
 class Payouts:

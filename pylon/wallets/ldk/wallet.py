@@ -64,7 +64,7 @@ class LdkWallet:
             name="ldk", network=home.network, msat=True, choose_preimage=True, knows_preimage=True, hold=True, faucet=hub.private,
             push_events=True, simulated=False, lists_payments=True, node=True,
         )  # fmt: skip
-        if self._life.exists:
+        if self._life.exists and in_loop():
             self._life.wake()
 
     @property
@@ -213,6 +213,15 @@ class LdkWallet:
         await self._channels.tick(node)
         await self._incoming.tick(node, status)
         await self._outgoing.tick(node)
+
+
+def in_loop() -> bool:
+    """Whether an event loop runs here."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def open_ldk(*, home: Path, state: Path, secret: bytes, seed: bytes, config: Config) -> NodeWallet:
