@@ -58,6 +58,11 @@ class Figures:
         )
         return [(Direction(direction), bytes(hashed), Msat(amount), Msat(fee)) for direction, hashed, amount, fee in rows]
 
+    def statuses(self) -> dict[tuple[Direction, bytes], Status]:
+        """How every line stands."""
+        rows = self._db.rows("SELECT direction, payment_hash, status FROM payments")
+        return {(Direction(direction), bytes(hashed)): Status(status) for direction, hashed, status in rows}
+
     def left(self, *, since: float = 0.0, job: str = "", peer: str = "") -> Msat:
         """What has left this network's wallets since then, or may have: settled with its fee, under way with the most that its fee may be.
         Of one job, or to one peer, where they are named. What stayed with ourselves has not left."""

@@ -60,15 +60,16 @@ async def once(node: Node, wallet: Wallet) -> None:
 async def _heal(node: Node, wallet: Wallet, records: Iterable[PaymentRecord]) -> list[Difference]:
     """Take in what the wallet has settled and the journal has not: incoming by the ordinary signal, outgoing that had counted as failed."""
     found = []
+    stands = node.ledger.statuses()
     for record in records:
-        line = node.ledger.payment(record.direction, record.payment_hash)
-        if record.status is not PaymentStatus.SETTLED or (line is not None and line.status is Status.SETTLED):
+        status = stands.get((record.direction, record.payment_hash))
+        if record.status is not PaymentStatus.SETTLED or status is Status.SETTLED:
             continue
         if record.direction is Direction.IN:
             state = await wallet.lookup(record.payment_hash, Direction.IN)
             log.warning("a payment to us (%d msat) had not come to the journal; it is taken in now", record.amount)
             earning.take(node, WalletEvent(0, record.payment_hash, record.status, record.amount, record.at, state.preimage))
-        elif line is not None and line.status is Status.FAILED:
+        elif status is Status.FAILED:
             state = await wallet.lookup(record.payment_hash, Direction.OUT)
             with node.ledger.transaction(full=True):
                 node.ledger.take(record.payment_hash, Paid(state.preimage or b"", record.fee), now=time.time())
@@ -89,14 +90,14 @@ def _compare(node: Node, records: Mapping[Key, PaymentRecord], began: float) -> 
             found.append(_difference(Kind.AMOUNT, record, amount, record.amount))
         elif direction is Direction.OUT and record.fee != fee:
             found.append(_difference(Kind.FEE, record, fee, record.fee))
-    for (direction, payment_hash), record in records.items():
+    stands = node.ledger.statuses()
+    for key, record in records.items():
         if record.status is not PaymentStatus.SETTLED:
             continue
-        line = node.ledger.payment(direction, payment_hash)
-        if line is None:
+        if key not in stands:
             found.append(_difference(Kind.NOT_IN_JOURNAL, record, "", record.amount))
-        elif direction is Direction.IN and line.status is not Status.SETTLED:
-            found.append(_difference(Kind.AMOUNT, record, line.amount, record.amount))  # too little came: `earning.take`
+        elif record.direction is Direction.IN and stands[key] is not Status.SETTLED:
+            found.append(_difference(Kind.AMOUNT, record, stands[key], record.amount))  # too little came: `earning.take`
     return found
 
 
