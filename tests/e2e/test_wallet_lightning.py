@@ -197,6 +197,8 @@ def test_a_channel_is_closed(street: Street, force: bool) -> None:
     assert (closed["owned_msat"], closed["forced"]) == (310_000_000, force)
     street.until(lambda: street.balance(home)["closing_msat"] > 0 or street.balance(home)["onchain_msat"] > 0, "the close")
     assert street.balance(home)["spendable_msat"] == 0
+    for _ in range(20):
+        assert street.owned(home) <= before  # never in two places at once
     street.until(lambda: street.resolved(home), "the coins")
     assert 0 <= before - street.owned(home) < 20_000_000
     assert street.channels(home) == []

@@ -81,6 +81,11 @@ class Book:
         """The closed channels of which something may still be on its way."""
         return [row[0] for row in self._file.db.execute("SELECT id FROM channels WHERE closed_at IS NOT NULL AND resolved_at IS NULL")]
 
+    def agreed(self) -> set[str]:
+        """The unresolved ones that both sides closed: their transaction pays to an address of ours. The words are LDK's (ClosureReason)."""
+        found = self._file.db.execute("SELECT id FROM channels WHERE resolved_at IS NULL AND reason LIKE '%cooperatively closed%'")
+        return {row[0] for row in found}
+
     def resolved(self, channels: list[str], now: int) -> None:
         """Nothing of these is on its way any more."""
         with self._file.change() as db:

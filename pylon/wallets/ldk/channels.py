@@ -55,7 +55,13 @@ class Channels:
         channels, balances = await node.channels(), await node.balances()
         ready, open_ = [channel for channel in channels if channel.ready], {channel.id for channel in channels}
         ours = {claim.channel: claim.sat for claim in balances.claims if claim.kind == "open"}
-        coming = [claim.sat for claim in balances.claims if claim.kind in ("confirming", "contentious", "revoked")]
+        desk = await self._life.desk()
+        agreed = await desk.do(lambda book, _: book.agreed())
+        coming = [
+            claim.sat for claim in balances.claims
+            # Closed by both sides and in a block: the coins are there, and only LDK still waits for more blocks.
+            if claim.kind in ("confirming", "contentious", "revoked") and not (claim.kind == "confirming" and claim.channel in agreed)
+        ]
         coming += [sat for channel, sat in ours.items() if channel not in open_]
         coming += [sweep.sat for sweep in balances.sweeps if sweep.kind != "confirmed"]
         # A sweep that is not confirmed counts as closing; the chain's wallet counts it among what is not spendable.
