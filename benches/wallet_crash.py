@@ -22,7 +22,7 @@ import msgspec
 
 from benches.wallet_books import costs, given, holdings, node_id
 from benches.wallet_outcome import Kill, Outcome, Plan, table
-from benches.wallet_stage import Document, Party, Stage, eventually
+from benches.wallet_stage import Document, Party, Stage, eventually, until
 from pylon.control.client import Gone
 from pylon.errors import InsufficientFunds, PaymentsPaused, PylonError
 from pylon.market.payment import Status
@@ -167,13 +167,18 @@ class Harness:
         began = time.monotonic()
         if who == "hub":
             await self._stage.kill_network()
+            await until(self._stage.serves, "the network runs again")  # by the wallets, which have payments there
         else:
-            await (self._buyer if who == "buyer" else self._provider).kill()
+            party = self._buyer if who == "buyer" else self._provider
+            await party.kill()
+            await party.start()
+        kill.up = time.monotonic() - began
         await self._usable()
-        kill.usable = time.monotonic() - began
+        kill.usable = time.monotonic() - began - kill.up
         kill.lost = len(before - await self._fundings())
         self._outcome.kills.append(kill)
-        print(f"  {who:<9} killed, {kill.in_flight} on their way: usable after {kill.usable:.1f} s, channels lost {kill.lost}", flush=True)
+        times = f"runs again after {kill.up:.1f} s, channels usable {kill.usable:.1f} s later"
+        print(f"  {who:<9} killed, {kill.in_flight} on their way: {times}, channels lost {kill.lost}", flush=True)
 
     async def _fundings(self) -> set[str]:
         return {channel.funding_txid for channel in (await self._stage.status()).hub.channels}

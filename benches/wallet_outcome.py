@@ -35,8 +35,10 @@ class Kill:
     who: str
     in_flight: int
     lost: int = 0
+    up: float = 0.0
+    """Seconds from the kill to the process running again."""
     usable: float = 0.0
-    """Seconds from the kill to both wallets having a usable channel again."""
+    """Seconds from then on to both wallets having a usable channel again."""
 
 
 @dataclass
@@ -75,12 +77,14 @@ def table(plan: Plan, outcome: Outcome) -> str:
     by = Counter(kill.who for kill in outcome.kills)
     lost = Counter({who: sum(kill.lost for kill in outcome.kills if kill.who == who) for who in by})
     slowest = max((kill.usable for kill in outcome.kills if kill.lost), default=0.0)
+    again = sorted(kill.up for kill in outcome.kills) or [0.0]
     rows = [
         ("payments settled", f"{outcome.settled} of {plan.payments}"),
         ("answers to a payment", ", ".join(f"{word} {count}" for word, count in outcome.tries.most_common())),
         ("kills", ", ".join(f"{who} {count}" for who, count in sorted(by.items()))),
         ("channels lost", ", ".join(f"by killing the {who} {lost[who]}" for who in sorted(by)) or "0"),
-        ("slowest replacement", f"{slowest:.1f} s"),
+        ("a process runs again after", f"{again[len(again) // 2]:.1f} s (median), {again[-1]:.1f} s at most"),
+        ("a lost channel is replaced after", f"{slowest:.1f} s at most from then on"),
         ("paid twice", f"{outcome.twice:,} msat"),
         ("left unknown", str(len(outcome.unknown))),
         ("dust of closed channels", f"{len(outcome.dust)} claimed by the provider, failed for the buyer"),

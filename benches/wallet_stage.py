@@ -151,6 +151,10 @@ class Stage:
         """How the private network is."""
         return msgspec.convert(await self.ask("status"), Status)
 
+    def serves(self) -> bool:
+        """Whether the private network answers."""
+        return network.is_served(network.place(self.state).control)
+
     async def kill_network(self) -> None:
         """`kill -9` of the private network: chain, server and hub."""
         files = network.place(self.state)
