@@ -25,7 +25,8 @@ async def follow(node: Node, wallet: Wallet) -> None:
     mark = f"{CURSOR}.{wallet.capabilities.name}.{wallet.capabilities.network}"
     async for event in wallet.events(node.ledger.mark(mark) or 0):
         take(node, event)
-        node.ledger.set_mark(mark, event.cursor)
+        with node.ledger.transaction():  # not for the disk: an event that comes twice changes nothing
+            node.ledger.set_mark(mark, event.cursor)
 
 
 def take(node: Node, event: WalletEvent) -> None:
