@@ -25,6 +25,7 @@ def test_the_stubs_agree_with_the_binaries() -> None:
     done = subprocess.run(
         [
             sys.executable, "-m", "mypy.stubtest", *(f"pylon._native.{name}" for name in BUILT),
+            *([] if built() else ["--ignore-unused-allowlist"]),
             "--allowlist", str(ROOT / "native" / "stubtest.allow"), "--mypy-config-file", str(ROOT / "pyproject.toml"),
         ],
         cwd=ROOT, capture_output=True, text=True, check=False,
