@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from pylon.lightning import built
 from pylon.units import Msat
 from pylon.wallets.sim import SimWallet
 from tests.conformance.wallet import Pair
+
+if not built():
+    collect_ignore_glob = ["test_ldk*.py"]
 
 PAYER, PAYEE = b"\1" * 32, b"\2" * 32
 """The node keys of the two wallets."""

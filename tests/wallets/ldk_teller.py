@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,8 @@ async def main(base: str, name: str) -> None:
         sys.stdout.buffer.write(msgspec.json.encode(said) + b"\n")
         sys.stdout.buffer.flush()
 
+    # In order, as Pylon ends on it.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, reader.feed_eof)
     tasks = set()
     while line := await reader.readline():
         task = asyncio.create_task(answer(*msgspec.json.decode(line)))

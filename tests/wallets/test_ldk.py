@@ -25,10 +25,7 @@ from tests.conformance.wallet import FEE, PATIENCE, PRICE, event, hold, holds, n
 from tests.regtest.stopping import end, pid_of
 from tests.wallets.ldk_world import FUNDS, World, world
 
-pytestmark = [
-    pytest.mark.skipif(not _native.has_lightning(), reason="built without the Lightning node"),
-    pytest.mark.asyncio(loop_scope="module"),
-]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from pylon import _native
 from pylon.config import Config
 from pylon.errors import PylonError
 from pylon.units import Msat
@@ -18,8 +17,6 @@ from pylon.wallets.base import Direction, HealthState, PaymentStatus
 from pylon.wallets.ldk.backup import MAGIC, read_backup, restore_backup
 from tests.conformance.wallet import FEE, PRICE, holds, new_key, soon
 from tests.wallets.ldk_world import FUNDS, World, world
-
-pytestmark = pytest.mark.skipif(not _native.has_lightning(), reason="built without the Lightning node")
 
 
 async def copied(made: World, name: str) -> tuple[Path, bytes]:

@@ -20,8 +20,6 @@ from pylon import _native
 from tests.conformance.wallet import PATIENCE
 from tests.wallets.ldk_world import FUNDS, World, world
 
-pytestmark = pytest.mark.skipif(not _native.has_lightning(), reason="built without the Lightning node")
-
 ROOT = Path(__file__).parents[2]
 AMOUNTS = (1_000, 21_000, 700_000)
 """Dust and more than dust."""
