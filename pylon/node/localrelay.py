@@ -53,7 +53,8 @@ class LocalRelay:
         if (child := self._child) is not None and child.returncode is None:
             child.terminate()
             try:
-                await asyncio.wait_for(child.wait(), STOP_SECONDS)
+                async with asyncio.timeout(STOP_SECONDS):
+                    await child.wait()
             except TimeoutError:
                 child.kill()
                 await child.wait()
@@ -88,7 +89,8 @@ class LocalRelay:
 
     async def _listens(self) -> bool:
         try:
-            _, writer = await asyncio.wait_for(asyncio.open_connection(HOST, self._port), 1.0)
+            async with asyncio.timeout(1.0):
+                _, writer = await asyncio.open_connection(HOST, self._port)
         except (OSError, TimeoutError):
             return False
         writer.close()

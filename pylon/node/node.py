@@ -200,7 +200,8 @@ class Node:
         """Wait until some job changes, at most so long."""
         self._any.clear()
         try:
-            await asyncio.wait_for(self._any.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._any.wait()
         except TimeoutError:
             return
 

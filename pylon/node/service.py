@@ -84,7 +84,8 @@ class Service:
     async def __aexit__(self, *_: object) -> None:
         if self._announcer is not None and self._pool_started:
             try:
-                await asyncio.wait_for(self._announcer.beat("offline"), LAST_WORDS_SECONDS)
+                async with asyncio.timeout(LAST_WORDS_SECONDS):
+                    await self._announcer.beat("offline")
             except TimeoutError:
                 log.info("no relay heard that we leave")
         await self._stack.aclose()
@@ -240,7 +241,8 @@ class Service:
                 log.info("nobody needs this node any more")
                 return
             try:
-                await asyncio.wait_for(self._stopping.wait(), min(left, 5.0))
+                async with asyncio.timeout(min(left, 5.0)):
+                    await self._stopping.wait()
             except TimeoutError:
                 continue
 

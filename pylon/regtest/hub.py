@@ -148,7 +148,8 @@ class Hub:
     async def change(self, seconds: float) -> None:
         """Until something changes, or so many seconds have gone."""
         try:
-            await asyncio.wait_for(self._pulse.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._pulse.wait()
         except TimeoutError:
             return
 

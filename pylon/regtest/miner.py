@@ -65,7 +65,8 @@ class Miner:
         """A block for what waits in the mempool, as soon as one may be made."""
         while True:
             try:
-                await asyncio.wait_for(self._wake.wait(), PEERS_SECONDS)
+                async with asyncio.timeout(PEERS_SECONDS):
+                    await self._wake.wait()
             except TimeoutError:
                 await self._look_at_peers()
                 continue

@@ -135,3 +135,10 @@ def test_annotations_are_not_evaluated(path: Path) -> None:
     assert isinstance(rest[0], ast.ImportFrom), path
     assert rest[0].module == "__future__", path
     assert ast.get_docstring(tree(path)), f"{path} does not say what it is for"
+
+
+@pytest.mark.parametrize("path", PYTHON_FILES, ids=module)
+def test_no_wait_swallows_a_cancellation(path: Path) -> None:
+    """`asyncio.timeout` instead of `asyncio.wait_for`: in Python 3.11 the latter may lose a cancellation that comes with the result."""
+    used = [node.lineno for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute) and node.attr == "wait_for"]
+    assert not used, f"{path} waits with wait_for in lines {used}"
