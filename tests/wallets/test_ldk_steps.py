@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -545,6 +546,21 @@ async def test_a_node_that_broke_is_made_anew(stage: Stage) -> None:
     stage.node.happen("sent", payment_hash=payment_hash.hex(), preimage=preimage.hex(), fee_msat=0)
     assert (await soon(payment)).preimage == preimage
     assert (await stage.wallet.health()).state is HealthState.READY
+
+
+async def test_channels_older_than_their_peer_knows_are_given_up(stage: Stage, tmp_path: Path) -> None:
+    """An old copy was brought back, and the library breaks each time a peer proves it: the channels are forgotten, their monitors stay."""
+    await soon(stage.wallet.invoice(Msat(AMOUNT), "", 600))
+    with sqlite3.connect(tmp_path / "wallet" / "ldk.sqlite") as store:
+        store.execute("CREATE TABLE kv (ns TEXT, sub TEXT, key TEXT, value BLOB)")
+        store.executemany("INSERT INTO kv VALUES (?, '', ?, x'00')", [("", "manager"), ("", "events"), ("monitors", "manager")])
+    stage.node.panic = "panicked at channel.rs:9848:\nWe have fallen behind - we have received proof that"
+    await stage.look()
+    await until(lambda: stage.node.asked("stop"))
+    stage.node.panic = None
+    await until(lambda: len(stage.node.asked("start")) == 2)
+    assert sorted(store.execute("SELECT ns, key FROM kv")) == [("", "events"), ("monitors", "manager")]
+    store.close()
 
 
 async def test_settling_is_not_known_where_the_node_fails(stage: Stage) -> None:

@@ -17,7 +17,7 @@ import msgspec
 from pylon.errors import PylonError
 from pylon.lightning.node import LightningError, LightningNode
 from pylon.wallets.base import Health, HealthState
-from pylon.wallets.ldk import chainsource
+from pylon.wallets.ldk import behind, chainsource
 from pylon.wallets.ldk.bell import Bell
 from pylon.wallets.ldk.book import Desk
 from pylon.wallets.ldk.hub import Hub
@@ -69,6 +69,7 @@ class Life:
         self._attempt: asyncio.Task[LightningNode] | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._watch: Watch | None = None
+        self._behind = False
         self._closed = False
 
     @property
@@ -160,6 +161,10 @@ class Life:
             desk = await self.desk()
             route = await self.hub.find()
             self._seen = await self._check(desk, route.chain)
+            if self._behind:
+                await asyncio.to_thread(behind.give_up_channels, self.home.folder)
+                self._behind = False
+                log.warning("the channels are older than what their peers know: given up, their money comes back on the chain")
             node = await asyncio.to_thread(self.hub.make_node, self.home.folder, self.home.seed, route)
             if self._seed_lock is None:
                 self._seed_lock = await asyncio.to_thread(lock_seed, self.home.state, node.node_id, self.home.folder)
@@ -214,6 +219,7 @@ class Life:
     async def _stop(self, node: LightningNode) -> None:
         try:
             async with asyncio.timeout(STOPPING):
+                self._behind = behind.is_behind(await node.status())
                 await node.stop()
         except (TimeoutError, LightningError) as error:
             log.warning("the Lightning node did not stop in order: %r", error)
