@@ -13,8 +13,11 @@ import pytest
 from pylon.config import Config
 from pylon.errors import PylonError
 from pylon.units import Msat
+from pylon.wallets.backups import Backup, place
 from pylon.wallets.base import Direction, HealthState, PaymentStatus
-from pylon.wallets.ldk.backup import MAGIC, read_backup, restore_backup
+from pylon.wallets.ldk import backup
+from pylon.wallets.ldk.backup import BOOK, MAGIC, read_backup, restore_backup
+from pylon.wallets.ldk.book import Book
 from tests.conformance.wallet import FEE, PRICE, holds, new_key, soon
 from tests.wallets.ldk_world import FUNDS, World, world
 
@@ -138,3 +141,27 @@ async def test_a_damaged_book_is_named(tmp_path: Path, content: bytes) -> None:
             await soon(wallet.balance())
         assert os.fspath(path) in refusal.value.message
         assert path.read_bytes() == content
+
+
+def test_news_after_a_return_are_news(tmp_path: Path) -> None:
+    """Whoever follows the wallet has seen events that the copy does not know; those that come now are not taken for seen."""
+    home, seed, key = tmp_path / "home", bytes(64), b"\1" * 32
+    path, copy, store = place(home, "regtest") / BOOK, tmp_path / "book", tmp_path / "store"
+    book = Book.open(path, key, durable=False)
+    book.copy(copy)
+    store.write_bytes(b"")
+    backup._write(tmp_path / "backup", seed, Backup(0.0, "regtest", ""), store, copy)
+    for number in range(3):
+        _end_one(book, bytes([number]) * 32)
+    seen = book.bills.events(0, 10)[-1].cursor
+    book.close()
+    restore_backup(tmp_path / "backup", home=home, seed=seed, config=Config())
+    book = Book.open(path, key, durable=False)
+    _end_one(book, b"\7" * 32)
+    assert [one.payment_hash for one in book.bills.events(seen, 10)] == [b"\7" * 32]
+    book.close()
+
+
+def _end_one(book: Book, payment_hash: bytes) -> None:
+    book.bills.issue(payment_hash, "", None, Msat(1), 10, 0)
+    book.bills.refuse(payment_hash, 1)

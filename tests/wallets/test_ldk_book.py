@@ -162,14 +162,14 @@ def test_closes_are_counted_from_the_beginning_of_a_payment(book: Book) -> None:
     book.payouts.begin(HASH, KEY, "x", AMOUNT, Msat(5), NOW)
     closes = book.payouts.find(HASH).closes  # type: ignore[union-attr]
     assert closes == 1
-    assert not book.closed_since(closes)
+    assert not book.closed_since(closes, NOW, 0)
     assert book.lost_channel("b", "p", "x", NOW)
-    assert book.closed_since(closes)
+    assert book.closed_since(closes, NOW, 0)
     assert book.unresolved() == ["a", "b"]
     book.resolved(["b"], NOW)
-    assert not book.closed_since(closes)
+    assert not book.closed_since(closes, NOW, 0)
     assert not book.lost_channel("never seen", "p", "x", NOW)
-    assert book.closed_since(closes)
+    assert book.closed_since(closes, NOW, 0)
 
 
 def test_channels_that_were_left_are_not_missed(book: Book) -> None:

@@ -11,7 +11,7 @@ from typing import TypeVar
 import msgspec
 import pytest
 
-from pylon.errors import InsufficientFunds, PaymentFailed, PaymentUnknown, PylonError
+from pylon.errors import InsufficientFunds, PaymentError, PaymentFailed, PaymentUnknown, PylonError
 from pylon.lightning.node import LightningError
 from pylon.lightning.values import Claim, Sweep
 from pylon.units import Msat
@@ -265,8 +265,9 @@ async def test_a_payment_that_the_crash_swallowed_is_failed_when_that_is_sure(
     again.cancel()
 
 
-async def test_a_failure_while_a_channel_closed_is_doubtful(stage: Stage) -> None:
+async def test_a_failure_while_a_channel_closed_is_doubtful(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not known, never begun again, pending until nothing of the channel is on its way; then what the node says."""
+    monkeypatch.setattr(channels, "TOLD_SECONDS", 0)
     payment_hash = secret()[1]
     text, key = bolt11(AMOUNT, payment_hash), new_key()
     payment = paying(stage, text, key)
@@ -586,3 +587,107 @@ async def test_the_height_that_was_seen_is_kept(stage: Stage) -> None:
     noted = await desk.do(lambda book, _: book.mark("chain"))
     assert noted is not None
     assert msgspec.json.decode(noted)["height"] == HEIGHT + 50
+
+
+async def test_a_channel_that_closed_before_its_event_holds_nothing_up(stage: Stage) -> None:
+    """Told that a channel is ready after a crash that closed it: the node has none to configure, and the events behind it come."""
+    made = await soon(stage.wallet.invoice(Msat(AMOUNT), "", 600))
+    stage.node.refuse["update_channel"] = [LightningError("channel_update_failed", "x")] * 1000
+    stage.node.happen("channel_ready", channel="bb" * 32, user_id="7", peer=HUB, funding="ff" * 32 + ":1")
+    arrives(stage, made.payment_hash)
+    await stage.node.quiet()
+    assert stage.node.asked("claim") == [(made.preimage, AMOUNT)]
+
+
+@pytest.mark.parametrize("code", ["invalid", "unknown_payment"])
+async def test_a_payment_that_the_node_never_claims_holds_nothing_up(stage: Stage, code: str) -> None:
+    """Too little through a channel just in time, or a store older than the book: it goes back, the next one is taken, the node starts."""
+    small, good, late = [await soon(stage.wallet.invoice(Msat(AMOUNT), "", 600)) for _ in range(3)]
+    stage.node.known[small.payment_hash] = msgspec.structs.replace(stage.node.known[small.payment_hash], kind="bolt11_jit")
+    stage.node.refuse["claim"] = [LightningError(code, "x")]
+    arrives(stage, small.payment_hash, 1)
+    arrives(stage, good.payment_hash)
+    await stage.node.quiet()
+    assert await into(stage, small.payment_hash) is PaymentStatus.FAILED
+    assert (small.payment_hash,) in stage.node.asked("fail")
+    assert stage.node.asked("claim")[1:] == [(good.preimage, AMOUNT)]
+    stage.node.refuse["claim"] = [LightningError("storage", "x")] * 1000
+    arrives(stage, late.payment_hash)
+    await until(lambda: (late.preimage, AMOUNT) in stage.node.asked("claim"))
+    await soon(stage.wallet.aclose())
+    stage.node.refuse["claim"] = [LightningError(code, "x")] * 2
+    await soon(stage.crash())
+    assert await into(stage, late.payment_hash) is PaymentStatus.FAILED
+
+
+async def test_a_held_payment_that_the_node_never_claims_is_a_no(stage: Stage) -> None:
+    """Nothing was told to the payer: settling it says no, and it goes back."""
+    preimage, payment_hash = secret()
+    await soon(stage.wallet.invoice(Msat(AMOUNT), "", 600, payment_hash=payment_hash))
+    arrives(stage, payment_hash)
+    await stage.node.quiet()
+    stage.node.refuse["claim"] = [LightningError("invalid", "x")]
+    with pytest.raises(PaymentFailed):
+        await soon(stage.wallet.settle(preimage))
+    assert stage.node.asked("fail") == [(payment_hash,)]
+
+
+async def test_a_node_that_broke_and_swallowed_a_payment(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made anew, it has never heard of the payment: nobody waits for an event that does not come; it is a no when that is sure."""
+    monkeypatch.setattr(channels, "FORGOTTEN_SECONDS", 0)
+    payment_hash = secret()[1]
+    payment = paying(stage, bolt11(AMOUNT, payment_hash), new_key())
+    await until(lambda: stage.node.asked("pay"))
+    stage.node.panic = "index out of bounds"
+    await stage.look()
+    stage.node.panic = None
+    stage.node.known.clear()
+    await until(lambda: len(stage.node.asked("start")) == 2)
+    await soon(stage.wallet._life.node())
+    await stage.look()
+    with pytest.raises(PaymentFailed, match="did not leave"):
+        await soon(payment)
+    assert len(stage.node.asked("pay")) == 1
+
+
+async def test_a_failure_that_was_quicker_than_its_record(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The node writes `pending` after the event that it failed: it forgets that, or the next try were a duplicate without an end."""
+    monkeypatch.setattr(channels, "YOUNG_SECONDS", 0)
+    payment_hash = secret()[1]
+    payment = paying(stage, bolt11(AMOUNT, payment_hash), new_key())
+    await until(lambda: stage.node.asked("pay"))
+    stage.node.happen("failed", payment_hash=payment_hash.hex(), reason="route_not_found")
+    with pytest.raises(PaymentFailed, match="no way"):
+        await soon(payment)
+    assert stage.node.known == {}
+
+
+async def test_what_a_close_decided_may_be_told_a_moment_later(stage: Stage) -> None:
+    """The balances show the end of a close before the event that the payee took the money: not failed in between, whatever the clock."""
+    taken, (preimage, payment_hash) = secret()[1], secret()
+    payments = [paying(stage, bolt11(AMOUNT, one), one) for one in (taken, payment_hash)]
+    await until(lambda: len(stage.node.asked("pay")) == 2)
+    stage.node.open, stage.node.claims = [channel("bb" * 32, 0)], [Claim("confirming", CHANNEL, 500_000, False, 0, None, 250)]
+    stage.node.happen("channel_closed", channel=CHANNEL, peer=HUB, reason="outdated_channel_manager")
+    for one, payment in zip((taken, payment_hash), payments, strict=True):
+        stage.node.happen("failed", payment_hash=one.hex(), reason="retries_exhausted")
+        with pytest.raises(PaymentUnknown):
+            await soon(payment)
+    stage.node.known = {one: record(one, "out", "failed", AMOUNT) for one in (taken, payment_hash)}
+    stage.node.claims = []
+    await stage.look()
+    assert [await out(stage, one) for one in (taken, payment_hash)] == [PaymentStatus.PENDING] * 2
+    stage.node.happen("sent", payment_hash=payment_hash.hex(), preimage=preimage.hex(), fee_msat=0)
+    await stage.node.quiet()
+    now = stage.clock()
+    stage.clock = lambda: now - 86_400
+    await stage.look()
+    assert [await out(stage, one) for one in (taken, payment_hash)] == [PaymentStatus.FAILED, PaymentStatus.SETTLED]
+
+
+async def test_coins_do_not_leave_a_node_that_does_not_start(stage: Stage) -> None:
+    """It was asked for nothing: that is a no, not a transaction that somebody has to look for."""
+    stage.node.refuse["start"] = [LightningError("chain_source", "x")] * 100
+    with pytest.raises(PaymentError, match="no coins were sent") as no:
+        await soon(stage.wallet.send_onchain("bcrt1q", Msat(1000), sat_per_vbyte=None))
+    assert not isinstance(no.value, PaymentUnknown)

@@ -23,6 +23,7 @@ from pylon import _native
 from pylon.config import Config
 from pylon.errors import PylonError, file_error
 from pylon.wallets.backups import Backup, place
+from pylon.wallets.ldk.bookfile import raise_cursor
 from pylon.wallets.ldk.life import Life
 from pylon.wallets.ldk.locks import lock_folder
 
@@ -76,6 +77,7 @@ def restore_backup(source: Path, *, home: Path, seed: bytes, config: Config) -> 
         new.mkdir(parents=True, mode=0o700)
         for name, data in ((STORE, content.store), (BOOK, content.book)):
             _put(new / name, data)
+        raise_cursor(new / BOOK)
         if aside is not None:
             folder.rename(aside)
         new.rename(folder)

@@ -72,9 +72,12 @@ class Book:
         had, left = self._file.db.execute("SELECT count(*), coalesce(sum(leaving), 0) FROM channels").fetchone()
         return bool(had > left and there + left < wanted)
 
-    def closed_since(self, closes: int) -> bool:
-        """Whether a channel closed after that many had closed, and is not resolved."""
-        found = self._file.db.execute("SELECT 1 FROM channels WHERE number > ? AND resolved_at IS NULL LIMIT 1", (closes,)).fetchone()
+    def closed_since(self, closes: int, now: int, told: float) -> bool:
+        """Whether a channel closed after that many had closed, and is not resolved, or only within the last `told` seconds (by a clock
+        that may have jumped)."""
+        found = self._file.db.execute(
+            "SELECT 1 FROM channels WHERE number > ? AND (resolved_at IS NULL OR abs(? - resolved_at) < ?) LIMIT 1", (closes, now, told)
+        ).fetchone()
         return found is not None
 
     def unresolved(self) -> list[str]:

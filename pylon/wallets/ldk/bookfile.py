@@ -144,6 +144,18 @@ class BookFile:
             raise PylonError(f"{self.path} is the wallet of another identity, or was changed", hint="bring its own home back") from error
 
 
+def raise_cursor(path: Path) -> None:
+    """In a book that was brought back: cursors go on above all that the one in its place may have told. Raises PylonError."""
+    db = sqlite3.connect(path, isolation_level=None)
+    try:
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'events'", (time.time_ns() // 1000,))
+    except sqlite3.Error as error:
+        raise explain(path, error) from error
+    finally:
+        db.close()
+
+
 def _prepare(path: Path, db: sqlite3.Connection, durable: bool) -> None:
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version > VERSION:

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from functools import partial
 
 from pylon.errors import PylonError
-from pylon.lightning.node import LightningNode
+from pylon.lightning.node import LightningError, LightningNode
 from pylon.lightning.values import Channel, Event
 from pylon.units import Msat, msat_of_sats
 from pylon.wallets.base import Balance
 from pylon.wallets.ldk.book import Book
 from pylon.wallets.ldk.life import Life
 from pylon.wallets.ldk.slots import Slots
+from pylon.wallets.ldk.trouble import code_of
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,8 @@ YOUNG_SECONDS = 15.0
 """A node that started later than this, or a channel that came later, has just come back."""
 FORGOTTEN_SECONDS = 8.0
 """What is on its way stands in a channel by now, so long after all channels have become usable again."""
+TOLD_SECONDS = 3.0
+"""What a close decided is told by an event of the node a moment after its balances show it, and until then the record may say failed."""
 REACHING = 10.0
 """Seconds that a payment or an invoice waits for the hub."""
 OPENING = 15.0
@@ -116,7 +119,7 @@ class Channels:
         await self._missed(node)
         await self.resolve(node)
         desk = await self._life.desk()
-        return await desk.do(lambda book, _: book.closed_since(closes))
+        return await desk.do(lambda book, now: book.closed_since(closes, now, TOLD_SECONDS))
 
     async def resolve(self, node: LightningNode) -> None:
         """Write down which closed channels have nothing on its way any more."""
@@ -148,7 +151,12 @@ class Channels:
         desk = await self._life.desk()
         await desk.do(lambda book, now: book.saw_channel(channel, peer, funding, now))
         if event.type == "channel_ready" and event.user_id is not None:
-            await node.update_channel(event.user_id, peer)
+            try:
+                await node.update_channel(event.user_id, peer)
+            except LightningError as error:
+                if code_of(error) != "channel_update_failed":
+                    raise
+                log.info("a channel that became ready is closed again")  # told again after a crash: the event of its close follows
         await self._count(node)
 
     async def closed(self, node: LightningNode, event: Event) -> None:

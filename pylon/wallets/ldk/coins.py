@@ -63,7 +63,10 @@ class Coins:
             raise PaymentError("coins are sent in whole sats")
         if sat_per_vbyte is not None and sat_per_vbyte <= 0:
             raise PaymentError("a fee rate is one sat per virtual byte at least")
-        node = await self._life.node()
+        try:
+            node = await self._life.node()
+        except PylonError as error:
+            raise PaymentError(f"no coins were sent: {error.message}", hint=error.hint) from error
         async with self._sending:
             try:
                 # The library spends the same coins twice until it has seen its last transaction on the chain: the later one takes the place

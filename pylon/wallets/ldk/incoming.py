@@ -43,6 +43,9 @@ SETTLING = 15.0
 HINTS = 5
 """How often an invoice is made again that names no way to us: the peer's word about a new channel is on its way."""
 HINT_PAUSE = 0.1
+UNCLAIMABLE = ("invalid", "unknown_payment")
+"""Codes of the node for a payment that it never claims, whose preimage it has not told: less came than a provider may leave of it (LSPS2),
+or its store is older than the book."""
 
 
 class Incoming:
@@ -219,8 +222,17 @@ class Incoming:
         return known is not None and known.kind == "bolt11_jit"
 
     async def _claim(self, node: LightningNode, bill: Bill) -> None:
-        if bill.preimage is not None:
+        if bill.preimage is None:
+            return
+        try:
             await node.claim(bill.preimage, bill.amount if bill.received is None else bill.received)
+        except LightningError as error:
+            if code_of(error) not in UNCLAIMABLE:
+                raise
+            log.warning("a payment is sent back: it cannot be taken (%s)", error.args[1])
+            await self._gone(await self._life.desk(), bill.payment_hash)
+            await self._refuse(node, bill.payment_hash)
+            self._life.bell.rouse()
 
     async def _refuse(self, node: LightningNode, payment_hash: bytes) -> None:
         try:

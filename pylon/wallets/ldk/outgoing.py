@@ -9,16 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from functools import partial
 
 from pylon import _native
 from pylon.config import CURRENCY
 from pylon.errors import InsufficientFunds, PaymentFailed, PaymentUnknown, PylonError
 from pylon.lightning.node import LightningError, LightningNode
-from pylon.lightning.values import Event, NodePayment
+from pylon.lightning.values import Event
 from pylon.units import Msat, show_sats
 from pylon.wallets.base import Paid
-from pylon.wallets.ldk.book import Book
 from pylon.wallets.ldk.channels import Channels
 from pylon.wallets.ldk.life import Life
 from pylon.wallets.ldk.payouts import OVER, Payout, PayoutStatus
@@ -50,6 +48,8 @@ class Outgoing:
         self._tasks: dict[bytes, asyncio.Task[None]] = {}
         self._verdicts: dict[bytes, asyncio.Future[bool]] = {}
         """For a payment that the node carries: whether it shall be tried again."""
+        self._begun: set[bytes] = set()
+        """Those of them that the node has said to have."""
         self._queued: dict[bytes, Msat] = {}
         self._beginning = asyncio.Lock()
 
@@ -92,18 +92,23 @@ class Outgoing:
         verdict = self._verdicts.get(payment_hash)
         if await self._channels.doubtful(node, payout.closes):
             await self._doubted(payment_hash, reason)
-        elif reason == "route_not_found" and verdict is not None and not verdict.done() and self._may_pass():
+            return
+        known = await node.payment(payment_hash)
+        if known is not None and known.status == "pending":
+            await node.forget(payment_hash)  # it failed before its record was written, and another try would be a duplicate for ever
+        if reason == "route_not_found" and verdict is not None and not verdict.done() and self._may_pass():
             verdict.set_result(True)
         else:
             await self._gave_up(payment_hash, reason)
 
     async def recover(self, node: LightningNode) -> None:
         """After a start: what the node knows of the payments that are not over, and those that only it knows."""
+        for payment_hash in list(self._begun):
+            self._ended(payment_hash)  # by a run of before, which may have swallowed it: looked up from now on
         await self.tick(node)
         desk = await self._life.desk()
-        for known in await node.payments():
-            if known.direction == "out" and known.status == "succeeded" and known.payment_hash and known.preimage:
-                await desk.do(partial(_adopt, known))
+        known = [one for one in await node.payments() if one.direction == "out" and one.status == "succeeded" and one.preimage]
+        await desk.do(lambda book, _: [book.payouts.adopt(one) for one in known])
 
     async def tick(self, node: LightningNode) -> None:
         """Look again at what is open and not carried by a task of ours. What is carried while a channel closes may take as long as that
@@ -168,6 +173,7 @@ class Outgoing:
         task = self._tasks.pop(payment_hash)
         self._queued.pop(payment_hash, None)
         self._verdicts.pop(payment_hash, None)
+        self._begun.discard(payment_hash)
         if not task.cancelled() and (error := task.exception()):
             log.error("a payment is looked up from now on: %r", error)
         self._tell(payment_hash)
@@ -187,8 +193,10 @@ class Outgoing:
                 elif refused == "duplicate_payment":
                     await self._find(payment_hash)
                 if refused in ("", "duplicate_payment"):
+                    self._begun.add(payment_hash)
                     if not await verdict:
                         return
+                    self._begun.discard(payment_hash)
                     refused = "route_not_found"
                 elif refused not in NOT_BEGUN:
                     log.error("whether a payment has begun is not known (%s): it is looked up", refused)
@@ -287,8 +295,3 @@ class Outgoing:
             self._life.wake()
             await asyncio.shield(answer)
         raise PaymentUnknown("the wallet was closed while the payment was on its way", hint="look it up")
-
-
-def _adopt(known: NodePayment, book: Book, _: int) -> None:
-    payment_hash, preimage = bytes.fromhex(known.payment_hash or ""), bytes.fromhex(known.preimage or "")
-    book.payouts.adopt(payment_hash, Msat(known.amount_msat or 0), preimage, Msat(known.fee_msat or 0), known.at)

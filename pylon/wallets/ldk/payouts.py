@@ -7,6 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from pylon.errors import PaymentFailed
+from pylon.lightning.values import NodePayment
 from pylon.units import Msat
 from pylon.wallets.base import Direction, PaymentRecord, PaymentState, PaymentStatus
 from pylon.wallets.ldk.bookfile import BookFile
@@ -137,15 +138,16 @@ class Payouts:
         """It may have failed; a close decides. False where it was over already."""
         return self._end(payment_hash, PayoutStatus.DOUBTFUL, reason, now, False)
 
-    def adopt(self, payment_hash: bytes, amount: Msat, preimage: bytes, fee: Msat, at: int) -> bool:
+    def adopt(self, known: NodePayment) -> bool:
         """A settled payment that the node knows and this book does not (a book that was brought back). Its hash becomes its key."""
-        sealed = self._file.seal(preimage, payment_hash)
+        payment_hash = bytes.fromhex(known.payment_hash or "")
+        sealed = self._file.seal(bytes.fromhex(known.preimage or ""), payment_hash)
         with self._file.change() as db:
             made = db.execute(
                 "INSERT OR IGNORE INTO payments"
                 " (payment_hash, key, bolt11, amount, max_fee, status, preimage, fee, closes, begun_at, changed_at)"
                 " VALUES (?1, ?1, '', ?2, ?3, 'settled', ?4, ?3, 0, ?5, ?5)",
-                (payment_hash, amount, fee, sealed, at),
+                (payment_hash, known.amount_msat or 0, known.fee_msat or 0, sealed, known.at),
             )
         return made.rowcount > 0
 
