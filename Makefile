@@ -28,8 +28,9 @@ demo: native
 	$(BIN)/pylon models pull
 	$(BIN)/python -m pylon.cli.demo
 
+# Three at a time on two cores: many tests wait for processes of their own. A file's tests stay together.
 test: native
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile
 
 check: native
 	$(BIN)/ruff check .
