@@ -116,6 +116,27 @@ async def test_sixty_payments_in_flight(net: World, buyer: LdkWallet) -> None:
     assert {record.status for record in await provider.payments(0)} == {PaymentStatus.SETTLED}
 
 
+async def test_more_channels_carry_more(net: World, buyer: LdkWallet) -> None:
+    """With `channels = 3` the first sats come over three channels, a hundred payments at once are all paid, and one that is lost is
+    replaced."""
+    payer, payee = net.open("wide", channels=3), net.open("broad", channels=3)
+    await soon(payer.fund(Msat(90_000_000)))
+    assert len(await payer.channels()) == 3
+    assert (await payer.balance()).spendable == 90_000_000
+    made = await soon(asyncio.gather(*(payee.invoice(PRICE, "", 600) for _ in range(100))))
+    assert len(await payee.channels()) == 3
+    paid = await soon(asyncio.gather(*(payer.pay(one.bolt11, max_fee=FEE, key=one.payment_hash) for one in made)))
+    assert sum(one.fee for one in paid) == 0
+    await soon(holds(payer, 90_000_000 - 100 * PRICE))
+    await soon(holds(payee, 100 * PRICE))
+    node = await payer._life.node()
+    inside = (await node.channels())[0]
+    await node.close_channel(inside.user_id, inside.peer, True)
+    async with asyncio.timeout(PATIENCE):
+        while inside.id in (there := {one.id for one in await payer.channels() if one.usable}) or len(there) < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
 async def test_the_faucet_is_exact(net: World) -> None:
     """The first sats come with a channel, the next ones over it, more than fits in a new one: each exactly what was asked for."""
     wallet, held = net.open("funded"), 0

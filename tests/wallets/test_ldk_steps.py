@@ -16,7 +16,7 @@ from pylon.lightning.node import LightningError
 from pylon.lightning.values import Claim, Sweep
 from pylon.units import Msat
 from pylon.wallets.base import Direction, HealthState, Paid, PaymentStatus
-from pylon.wallets.ldk import chainsource, channels, life, outgoing, watch
+from pylon.wallets.ldk import chainsource, channels, incoming, life, outgoing, watch
 from pylon.wallets.ldk.slots import EACH
 from tests.conformance.wallet import event, new_key
 from tests.wallets.ldk_script import CHANNEL, HEIGHT, HUB, Stage, bolt11, channel, record, right_chain, secret
@@ -36,6 +36,7 @@ async def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     """A wallet on a scripted node whose background looks come only when a test says so."""
     monkeypatch.setattr(chainsource, "check", right_chain)
     monkeypatch.setattr(life, "TICK", 3600)
+    monkeypatch.setattr(incoming, "HINT_PAUSE", 0)
     monkeypatch.setattr(watch, "PAUSES", (0.01, 0.02))
     made = Stage(tmp_path)
     yield made
@@ -402,7 +403,11 @@ async def test_an_error_that_says_nothing_is_looked_up(stage: Stage) -> None:
     await until(lambda: stage.node.asked("pay"))
     await asyncio.sleep(0.05)
     assert not payment.done()
-    assert await out(stage, payment_hash) is PaymentStatus.PENDING
+    for known in (record(payment_hash, "out", "pending", AMOUNT), None):
+        if known is None:
+            del stage.node.known[payment_hash]
+        await stage.look()
+        assert await out(stage, payment_hash) is PaymentStatus.PENDING  # it may have begun a moment ago
     stage.node.known[payment_hash] = record(payment_hash, "out", "succeeded", AMOUNT, preimage)
     await stage.look()
     assert (await soon(payment)).preimage == preimage

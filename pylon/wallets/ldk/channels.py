@@ -141,6 +141,10 @@ class Channels:
         claims = (await node.balances()).claims
         return not any(claim.payment_hash == payment_hash.hex() or (claim.kind == "open" and claim.outgoing_payment) for claim in claims)
 
+    def settle_again(self) -> None:
+        """Something may just have begun: what the channels hold says nothing for a while."""
+        self._usable_since = None
+
     def young(self) -> bool:
         """Whether the node, or a channel, has just come (back)."""
         return asyncio.get_running_loop().time() - max(self._life.started_at, self._changed_at) < YOUNG_SECONDS

@@ -175,6 +175,7 @@ class Outgoing:
         self._verdicts.pop(payment_hash, None)
         self._begun.discard(payment_hash)
         if not task.cancelled() and (error := task.exception()):
+            self._channels.settle_again()
             log.error("a payment is looked up from now on: %r", error)
         self._tell(payment_hash)
 
@@ -199,6 +200,7 @@ class Outgoing:
                     self._begun.discard(payment_hash)
                     refused = "route_not_found"
                 elif refused not in NOT_BEGUN:
+                    self._channels.settle_again()
                     log.error("whether a payment has begun is not known (%s): it is looked up", refused)
                     return
                 if loop.time() > until or not self._may_pass():
