@@ -11,6 +11,7 @@ from pylon.node.documents import Document
 from pylon.node.figures import Purse, Total
 from pylon.node.journal import Payment
 from pylon.units import Msat
+from pylon.wallets.base import Direction
 
 
 def earnings_document(total: Msat, jobs: int, recent: Sequence[Payment], wallets: Sequence[tuple[Purse, Msat, int]] = ()) -> Document:
@@ -33,6 +34,8 @@ def earnings_document(total: Msat, jobs: int, recent: Sequence[Payment], wallets
 
 def payment_document(payment: Payment, *, secrets: bool = False) -> Document:
     """One line of the journal. Only with `secrets` the proof: the preimage, and the invoice that it proves the payment of."""
+    # What came in without an invoice that the journal knows was paid over Lightning all the same: only sent coins have none.
+    coins = payment.direction is Direction.OUT and not payment.bolt11
     return {
         "id": f"{payment.direction}:{payment.payment_hash.hex()}",
         "direction": payment.direction.value,
@@ -40,9 +43,9 @@ def payment_document(payment: Payment, *, secrets: bool = False) -> Document:
         "amount_msat": payment.amount,
         "fee_msat": payment.fee,
         "max_fee_msat": payment.max_fee,
-        "kind": "lightning" if payment.bolt11 else "onchain",
-        "payment_hash": payment.payment_hash.hex() if payment.bolt11 else None,
-        "txid": None if payment.bolt11 or payment.settled_at is None else payment.payment_hash.hex(),
+        "kind": "onchain" if coins else "lightning",
+        "payment_hash": None if coins else payment.payment_hash.hex(),
+        "txid": payment.payment_hash.hex() if coins and payment.settled_at is not None else None,
         "has_preimage": payment.sealed,
         "preimage": (payment.preimage.hex() or None) if secrets else None,
         "bolt11": payment.bolt11 if secrets else None,

@@ -507,11 +507,13 @@ async def test_a_start_that_takes_long_is_not_waited_for_for_ever(stage: Stage, 
 
 @pytest.mark.parametrize(("code", "says"), [
     ("wrong_seed", "another identity"), ("newer_version", "newer Pylon"), ("locked", "another process"), ("stale_store", "older than"),
-    ("wrong_network", "another network"), ("storage", "cannot be written"), ("strange", "refuses: x"),
+    ("wrong_network", "another network"), ("storage", "cannot be written"), ("storage:file is not a database", "is damaged"),
+    ("strange", "refuses: x"),
 ])
 async def test_why_a_node_does_not_start(stage: Stage, code: str, says: str) -> None:
     """Each reason of the node is a sentence that names the folder, or what to do."""
-    stage.node.refuse["start"] = [LightningError(code, "x")]
+    code, _, detail = code.partition(":")
+    stage.node.refuse["start"] = [LightningError(code, detail or "x")]
     with pytest.raises(PylonError, match=says) as refusal:
         await soon(stage.wallet.invoice(Msat(AMOUNT), "", 600))
     assert refusal.value.hint
@@ -567,6 +569,23 @@ async def test_channels_older_than_their_peer_knows_are_given_up(stage: Stage, t
     await until(lambda: len(stage.node.asked("start")) == 2)
     assert sorted(store.execute("SELECT ns, key FROM kv")) == [("", "events"), ("monitors", "manager")]
     store.close()
+
+
+async def test_news_wait_for_a_book_that_cannot_be_opened(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A damaged book, or a newer one: whoever asks the wallet is told, and who waits for news goes on waiting, until it is mended."""
+    monkeypatch.setattr(incoming, "PAUSES", (0.01, 0.02))
+    book = tmp_path / "wallet" / "wallet.sqlite3"
+    book.parent.mkdir(exist_ok=True)
+    book.write_bytes(b"not a database, but long enough to be looked at" * 10)
+    news = asyncio.ensure_future(anext(stage.wallet.events(0)))
+    with pytest.raises(PylonError, match="damaged"):
+        await soon(stage.wallet.balance())
+    await asyncio.sleep(0.05)
+    assert not news.done()
+    book.unlink()
+    made = await soon(stage.wallet.invoice(Msat(AMOUNT), "", 600))
+    await soon(stage.wallet.cancel(made.payment_hash))
+    assert (await soon(news)).payment_hash == made.payment_hash
 
 
 async def test_settling_is_not_known_where_the_node_fails(stage: Stage) -> None:

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import Future
 
 from pylon import _native
-from pylon.errors import PaymentError, PaymentFailed, PaymentUnknown
+from pylon.errors import PaymentError, PaymentFailed, PaymentUnknown, PylonError
 from pylon.lightning.node import LightningError, LightningNode
 from pylon.lightning.values import Event, NodeStatus
 from pylon.units import MAX_MSAT, Msat, show_sats
@@ -23,7 +23,8 @@ from pylon.wallets.ldk.bills import Bill, BillStatus
 from pylon.wallets.ldk.book import Desk
 from pylon.wallets.ldk.channels import Channels
 from pylon.wallets.ldk.life import Life
-from pylon.wallets.ldk.trouble import code_of
+from pylon.wallets.ldk.trouble import code_of, trouble
+from pylon.wallets.ldk.watch import PAUSES
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +126,9 @@ class Incoming:
             await self._life.bell.wait(self._life.bell.ring)  # nobody has used this wallet: nothing is started for it
         if self._life.closed:
             return
-        desk = await self._life.desk()
+        desk = await self._opened()
+        if desk is None:
+            return
         self._life.wake()
         if first is not None:
             cursor = await asyncio.wrap_future(first)
@@ -139,6 +142,19 @@ class Incoming:
                 yield event
             if not events:
                 await self._life.bell.wait(ring)
+
+    async def _opened(self) -> Desk | None:
+        """The book, once it can be opened: who asks the wallet for something is told why not. None where the wallet ends before."""
+        pause, longest = PAUSES
+        while not self._life.closed:
+            ring = self._life.bell.ring
+            try:
+                return await self._life.desk()
+            except PylonError as error:
+                trouble(self._life.home.folder, "the wallet's book does not open", error)
+            await self._life.bell.wait(ring, pause)
+            pause = min(longest, 2 * pause)
+        return None
 
     async def _news(self, desk: Desk, cursor: int) -> list[WalletEvent]:
         return await desk.do(lambda book, _: book.bills.events(cursor, BATCH))

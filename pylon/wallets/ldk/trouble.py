@@ -27,6 +27,9 @@ def explain(error: LightningError, folder: Path) -> PylonError:
     code, message = error.args
     if code == "chain_source":
         return PylonError(f"the source of blocks is away: {message}", hint="check `[wallet] chain` and the connection")
+    if code == "storage" and ("not a database" in message or "malformed" in message):
+        hint = "bring a backup of it back (`pylon wallet restore`); docs/wallet.md says more"
+        return PylonError(f"the wallet in {folder} is damaged: {message}", hint=hint)
     if code == "storage":
         return PylonError(f"the wallet cannot be written in {folder}: {message}", hint="check the free space and the permissions")
     if code == "wrong_seed":
