@@ -65,7 +65,7 @@ def test_two_homes_and_the_real_model(world: World) -> None:
     doctor = world.ask("provider", "doctor")
     assert doctor["ok"] is True
     levels = {row["name"]: row["level"] for row in msgspec.convert(doctor["checks"], list[Document])}
-    assert levels == {name: "ok" for name in ("native", "identity", "backend", "relay", "clock", "wallet", "jobs")}
+    assert levels == {name: "ok" for name in ("native", "identity", "backend", "relay", "clock", "wallet", "journal", "jobs")}
 
 
 @pytest.mark.usefixtures("model")
