@@ -715,3 +715,16 @@ async def test_coins_do_not_leave_a_node_that_does_not_start(stage: Stage) -> No
     with pytest.raises(PaymentError, match="no coins were sent") as no:
         await soon(stage.wallet.send_onchain("bcrt1q", Msat(1000), sat_per_vbyte=None))
     assert not isinstance(no.value, PaymentUnknown)
+
+
+async def test_from_its_block_on_a_held_payment_is_not_taken(stage: Stage) -> None:
+    """The node has sent it back by itself, and we have not looked since: settling says no at once, and does not stay held."""
+    preimage, payment_hash = secret()
+    await soon(stage.wallet.invoice(Msat(AMOUNT), "", 600, payment_hash=payment_hash))
+    arrives(stage, payment_hash)
+    await stage.node.quiet()
+    stage.node.height = HEIGHT + 30
+    with pytest.raises(PaymentFailed):
+        await soon(stage.wallet.settle(preimage))
+    assert await into(stage, payment_hash) is PaymentStatus.FAILED
+    assert (stage.node.asked("claim"), stage.node.asked("fail")) == ([], [(payment_hash,)])

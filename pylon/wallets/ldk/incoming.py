@@ -90,6 +90,9 @@ class Incoming:
             raise PaymentFailed("a preimage has 32 bytes")
         payment_hash = hashlib.sha256(preimage).digest()
         desk = await self._life.desk()
+        held = await desk.do(lambda book, _: book.bills.find(payment_hash))
+        if held is not None and held.status is BillStatus.HELD and (node := self._life.running) is not None:
+            await self._past(node, desk, held, (await node.status()).height)  # from its block on it is not ours to take
         bill = await desk.do(lambda book, now: book.bills.take(payment_hash, preimage, now))
         if bill.status is BillStatus.SETTLED:
             return
@@ -196,17 +199,21 @@ class Incoming:
         """LDK sends a held payment back by itself at its block, and says nothing."""
         desk = await self._life.desk()
         for bill in await desk.do(lambda book, _: book.bills.unfinished()):
-            late = LATE if bill.status is BillStatus.CLAIMING else 0
-            if bill.height is None or status.height < bill.height + late or bill.loose:
-                continue
-            known = await node.payment(bill.payment_hash)
-            if known is not None and known.status == "succeeded":
-                await self._settled(desk, bill, known.amount_msat)
-            elif await self._gone(desk, bill.payment_hash):
-                log.warning("a held payment went back to its payer: it was not taken before block %d", bill.height)
-                await self._refuse(node, bill.payment_hash)
-                self._life.bell.rouse()
+            await self._past(node, desk, bill, status.height)
         await self._forget(node, desk)
+
+    async def _past(self, node: LightningNode, desk: Desk, bill: Bill, now_at: int) -> None:
+        """Write down a payment that went back at its block."""
+        late = LATE if bill.status is BillStatus.CLAIMING else 0
+        if bill.height is None or now_at < bill.height + late or bill.loose:
+            return
+        known = await node.payment(bill.payment_hash)
+        if known is not None and known.status == "succeeded":
+            await self._settled(desk, bill, known.amount_msat)
+        elif await self._gone(desk, bill.payment_hash):
+            log.warning("a held payment went back to its payer: it was not taken before block %d", bill.height)
+            await self._refuse(node, bill.payment_hash)
+            self._life.bell.rouse()
 
     async def _forget(self, node: LightningNode, desk: Desk) -> None:
         stale = await desk.do(lambda book, now: book.bills.stale(now - STALE_SECONDS, BATCH))

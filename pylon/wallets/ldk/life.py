@@ -83,6 +83,11 @@ class Life:
         return self._closed
 
     @property
+    def running(self) -> LightningNode | None:
+        """The node, where it runs."""
+        return self._node
+
+    @property
     def opened(self) -> Desk | None:
         """The book, where it is open already."""
         return self._desk
