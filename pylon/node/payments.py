@@ -53,6 +53,11 @@ class Payments:
         """Payments that the wallet was asked for and has not answered: who waits for one hears its answer at once."""
         self._following: dict[bytes, asyncio.Task[None]] = {}
 
+    @property
+    def busy(self) -> bool:
+        """Whether a payment is under way, or its outcome looked for: this process has to stay."""
+        return bool(self._following) or any(not call.done() for call in self._calls.values())
+
     # What a person orders.
 
     async def pay(self, bolt11: str) -> tuple[spend.Payable, base.Paid]:

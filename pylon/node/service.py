@@ -234,7 +234,7 @@ class Service:
         patience = self._patience
         needed_at = time.monotonic()
         while not self._stopping.is_set():
-            if self._control.clients or self._performer.busy or self.node.open_jobs(Role.BUYER):
+            if self._control.clients or self._performer.busy or self.payments.busy or self.node.open_jobs(Role.BUYER):
                 needed_at = time.monotonic()
             left = needed_at + patience - time.monotonic()
             if left <= 0:

@@ -278,7 +278,9 @@ async def test_a_start_follows_what_belongs_to_no_open_job(place: Place) -> None
     place.wallet.states = [NO]
     place.engine.resume()
     assert set(place.engine._following) == {payment_hash(1), payment_hash(3)}
+    busy = [place.engine.busy]
     await place.settle()
+    assert [*busy, place.engine.busy] == [True, False]  # a node that nobody else needs stays for them
     assert [place.line(n).status for n in (1, 2, 3, 4)] == [Status.FAILED, Status.SENT, Status.FAILED, Status.INTENT]
 
 
