@@ -16,6 +16,8 @@ from pylon.cli.worth import name, sats_of
 from pylon.units import Msat, count_of, show_sats
 
 FUND_SATS = 100_000
+LINK = "lightning:"
+"""What wallets put before an invoice that is to be clicked or scanned."""
 PARTS = {"pending_msat": "Pending:   ", "reserved_msat": "Reserved:  ", "closing_msat": "Closing:   ", "onchain_msat": "On chain:  "}
 """What is shown where there is something of it."""
 
@@ -129,8 +131,11 @@ def invoice(context: Context, sats: int, description: str, qr: bool | None, as_j
 @pass_context
 @command
 def pay(context: Context, invoice: str, as_json: bool) -> int | None:
-    """Pay an invoice (BOLT11)."""
+    """Pay an invoice (BOLT11), also one that was copied as a link (`lightning:…`)."""
     context.config()
+    invoice = invoice.strip()
+    if invoice[: len(LINK)].lower() == LINK:
+        invoice = invoice[len(LINK) :]
     document = ask_once(context.home, "wallet.pay", {"invoice": invoice})
     if as_json:
         show_json(document)

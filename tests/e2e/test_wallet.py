@@ -46,9 +46,9 @@ def test_an_invoice_is_paid_while_its_node_is_away(world: World) -> None:
 
 
 def test_paying_twice_is_refused(world: World) -> None:
-    """The second time: exit 6, and nothing leaves the wallet."""
+    """The second time: exit 6, and nothing leaves the wallet. The first time it was a link, as wallets show it to be clicked."""
     invoice = str(world.ask("bob", "wallet", "invoice", "7")["bolt11"])
-    world.ask("alice", "wallet", "pay", invoice)
+    world.ask("alice", "wallet", "pay", f" Lightning:{invoice}")
     again = world.run("alice", "wallet", "pay", invoice.upper(), "--json")
     assert (again.status, again.error["code"]) == (6, "invoice_refused")
     assert "paid before" in again.error["message"]

@@ -556,6 +556,28 @@ async def test_a_node_that_broke_is_made_anew(stage: Stage) -> None:
     assert (await stage.wallet.health()).state is HealthState.READY
 
 
+async def test_a_node_is_made_when_the_one_before_has_let_go(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks for the node while it is being started again waits for the end of the old one, which still has the folder."""
+    await soon(stage.wallet.invoice(Msat(AMOUNT), "", 600))
+    stopping, stopped, stop = asyncio.Event(), asyncio.Event(), stage.node.stop
+
+    async def slowly() -> None:
+        stopping.set()
+        await stopped.wait()
+        await stop()
+
+    monkeypatch.setattr(stage.node, "stop", slowly)
+    again = asyncio.create_task(stage.wallet._life.restart())
+    await soon(stopping.wait())
+    asked = asyncio.create_task(stage.wallet.invoice(Msat(AMOUNT), "", 600))
+    await asyncio.sleep(0.1)
+    assert len(stage.node.asked("start")) == 1
+    stopped.set()
+    await soon(asked)
+    await again
+    assert [call[0] for call in stage.node.calls if call[0] in ("start", "stop")] == ["start", "stop", "start"]
+
+
 async def test_channels_older_than_their_peer_knows_are_given_up(stage: Stage, tmp_path: Path) -> None:
     """An old copy was brought back, and the library breaks each time a peer proves it: the channels are forgotten, their monitors stay."""
     await soon(stage.wallet.invoice(Msat(AMOUNT), "", 600))

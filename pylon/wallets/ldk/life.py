@@ -70,6 +70,8 @@ class Life:
         self._keeper: asyncio.Task[None] | None = None
         self._watch: Watch | None = None
         self._behind = False
+        self._folder = asyncio.Lock()
+        """Held while a node stops: until then it has the folder."""
         self._closed = False
 
     @property
@@ -166,11 +168,12 @@ class Life:
             desk = await self.desk()
             route = await self.hub.find()
             self._seen = await self._check(desk, route.chain)
-            if self._behind:
-                await asyncio.to_thread(behind.give_up_channels, self.home.folder)
-                self._behind = False
-                log.warning("the channels are older than what their peers know: given up, their money comes back on the chain")
-            node = await asyncio.to_thread(self.hub.make_node, self.home.folder, self.home.seed, route)
+            async with self._folder:
+                if self._behind:
+                    await asyncio.to_thread(behind.give_up_channels, self.home.folder)
+                    self._behind = False
+                    log.warning("the channels are older than what their peers know: given up, their money comes back on the chain")
+                node = await asyncio.to_thread(self.hub.make_node, self.home.folder, self.home.seed, route)
             if self._seed_lock is None:
                 self._seed_lock = await asyncio.to_thread(lock_seed, self.home.state, node.node_id, self.home.folder)
                 self._locks.append(self._seed_lock)
@@ -219,7 +222,8 @@ class Life:
         if watch is not None:
             await watch.stop()
         if node is not None:
-            await self._stop(node)
+            async with self._folder:
+                await self._stop(node)
 
     async def _stop(self, node: LightningNode) -> None:
         try:
