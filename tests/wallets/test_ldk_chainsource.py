@@ -176,3 +176,20 @@ async def test_nonsense_is_called_so(said: bytes) -> None:
     async with served(serve) as place:
         with pytest.raises(PylonError, match=r"does not speak the protocol|cannot be reached"):
             await check(f"tcp://{place}", "regtest", None)
+
+
+async def test_a_password_of_esplora_is_not_told() -> None:
+    """The server refuses it: the sentence, which stands in the log and in `pylon wallet status`, names the server alone."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 401 no\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    place = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    with pytest.raises(PylonError, match="status 401") as refusal:
+        await check(f"http://u:secret-word@{place}", "mainnet", None)
+    server.close()
+    assert place in refusal.value.message
+    assert "secret-word" not in refusal.value.message
