@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -37,7 +38,9 @@ def run(folder: Path, *options: str) -> str:
     (folder / "bench_synthetic.py").write_text(BENCH)
     (folder / "pytest.ini").write_text("[pytest]\npython_files = bench_*.py\n")
     command = [sys.executable, "-m", "pytest", "-p", "benches.conftest", "--benchmark-max-time=0.01", "--benchmark-quiet"]
-    return subprocess.run([*command, *options, str(folder)], cwd=ROOT, capture_output=True, text=True).stdout
+    # A worker of several would measure nothing.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
+    return subprocess.run([*command, *options, str(folder)], cwd=ROOT, env=environment, capture_output=True, text=True).stdout
 
 
 def test_a_path_above_its_gate_fails_and_a_fast_one_reaches_its_goal(tmp_path: Path) -> None:

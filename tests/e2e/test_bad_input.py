@@ -136,7 +136,6 @@ def test_places_that_cannot_be_used(world: World) -> None:
     done = world.run("home", "wallet", "balance", "--json")
     assert (done.status, "home/node.log cannot be used" in done.error["message"]) == (1, True), done
     (world.place / "home" / "node.log").rmdir()
-    (world.place / "state").rename(world.place / "elsewhere")
     (world.place / "state").write_text("")
     done = world.run("home", "wallet", "balance", "--json")
     assert (done.status, "/state cannot be used" in done.error["message"]) == (1, True), done

@@ -93,7 +93,7 @@ RIGHT: dict[str, list[object]] = {
     "Signer.sign_event": [1, 1, [["a"]], "x", bytes(32), True], "FilterIndex.add": [1, Filter()], "FilterIndex.remove": [1],
     "FilterIndex.match": [EVENT], "FilterIndex.match_many": [[EVENT]], "VerifiedEvent.first": ["e"], "VerifiedEvent.values": ["e"],
     "FilterIndex": [], "peek_id": [b"x"], "Delivered.open": ["sub"], "Delivered.close": ["sub"], "Delivered.add": [1, "0" * 64],
-    "Delivered.holds": [1, "0" * 64], "Delivered.repeats": [b"x"], "event_frame": [b"x", b"y"], "server_frame": [b"x"],
+    "has_lightning": [], "Delivered.holds": [1, "0" * 64], "Delivered.repeats": [b"x"], "event_frame": [b"x", b"y"], "server_frame": [b"x"],
 }
 
 
