@@ -8,7 +8,7 @@ from pylon.market.payment import Status
 from pylon.node.allowance import Left
 from pylon.node.differences import Difference
 from pylon.node.documents import Document
-from pylon.node.figures import Purse, Total
+from pylon.node.figures import FAUCET, Purse, Total
 from pylon.node.journal import Payment
 from pylon.units import Msat
 from pylon.wallets.base import Direction
@@ -36,6 +36,8 @@ def payment_document(payment: Payment, *, secrets: bool = False) -> Document:
     """One line of the journal. Only with `secrets` the proof: the preimage, and the invoice that it proves the payment of."""
     # What came in without an invoice that the journal knows was paid over Lightning all the same: only sent coins have none.
     coins = payment.direction is Direction.OUT and not payment.bolt11
+    # Money that came inside a new channel has no payment behind it.
+    gift = payment.peer == FAUCET and not payment.sealed
     return {
         "id": f"{payment.direction}:{payment.payment_hash.hex()}",
         "direction": payment.direction.value,
@@ -43,8 +45,8 @@ def payment_document(payment: Payment, *, secrets: bool = False) -> Document:
         "amount_msat": payment.amount,
         "fee_msat": payment.fee,
         "max_fee_msat": payment.max_fee,
-        "kind": "onchain" if coins else "lightning",
-        "payment_hash": None if coins else payment.payment_hash.hex(),
+        "kind": "onchain" if coins else FAUCET if gift else "lightning",
+        "payment_hash": None if coins or gift else payment.payment_hash.hex(),
         "txid": payment.payment_hash.hex() if coins and payment.settled_at is not None else None,
         "has_preimage": payment.sealed,
         "preimage": (payment.preimage.hex() or None) if secrets else None,

@@ -19,6 +19,9 @@ _SORT = f"(wallet='{SIMULATED}')"
 """Whether a line is simulated; held against the wallet of now."""
 
 
+FAUCET = "faucet"
+"""The peer of what a faucet gave."""
+
 class Purse(msgspec.Struct, frozen=True):
     """Which wallet, on which network, the lines written now belong to."""
 

@@ -179,6 +179,23 @@ class Journal(Figures):
         """These coins have not left, for sure."""
         self._db.run("DELETE FROM payments WHERE direction=? AND payment_hash=? AND bolt11=''", Direction.OUT, mark)
 
+    def name_gift(self, mark: bytes, payment_hash: bytes) -> None:
+        """The faucet has paid by this payment: it has one line, whether it was told before or is told later."""
+        if (told := self.payment(Direction.IN, payment_hash)) is None:
+            self._db.run("UPDATE payments SET payment_hash=? WHERE direction=? AND payment_hash=?", payment_hash, Direction.IN, mark)
+            return
+        gift = self.payment(Direction.IN, mark)
+        if gift is None:
+            raise AssertionError("the faucet was asked without a line")
+        self.forget_gift(mark)
+        self._db.run(
+            "UPDATE payments SET memo=?, peer=? WHERE direction=? AND payment_hash=?", gift.memo, gift.peer, Direction.IN, told.payment_hash
+        )
+
+    def forget_gift(self, mark: bytes) -> None:
+        """The faucet gave nothing."""
+        self._db.run("DELETE FROM payments WHERE direction=? AND payment_hash=? AND bolt11=''", Direction.IN, mark)
+
     def close_invoice(self, payment_hash: bytes) -> None:
         """Nobody shall pay this invoice of ours any more; a late payment still settles it."""
         self._db.run(

@@ -18,7 +18,7 @@ from pylon.market.job import BuyerJob, BuyerState, Trouble
 from pylon.market.limits import Limits
 from pylon.market.payment import Outcome, Status
 from pylon.market.signals import Paid, PayFailed, PayUnknown
-from pylon.node import coins
+from pylon.node import coins, faucet
 from pylon.node.allowance import Allowance
 from pylon.node.journal import Payment
 from pylon.node.ledger import Ledger
@@ -92,6 +92,10 @@ class Payments:
             f"the wallet does not say what became of the payment: {outcome.trouble.message}",
             hint="it is looked up until that is known; `pylon wallet history` shows it; do not pay again",
         )
+
+    async def fund(self, amount: Msat) -> None:
+        """Ask the faucet; see `faucet`."""
+        await faucet.fund(self._ledger, self._wallet, amount)
 
     async def invoice(self, amount: Msat, memo: str, expires_in: int) -> Invoice:
         """An invoice for a person; its settlement is journaled by the wallet's events."""
@@ -285,4 +289,5 @@ def _error(trouble: Trouble) -> PylonError:
     kinds = {kind.code: kind for kind in (PaymentFailed, InsufficientFunds, InvoiceRefused)}
     if trouble.code not in kinds:
         return PaymentFailed(trouble.message)
-    return kinds[trouble.code](trouble.message)
+    hint = "`pylon wallet balance` shows what there is, `pylon wallet fund` asks a test network's faucet"
+    return kinds[trouble.code](trouble.message, hint=hint if trouble.code == InsufficientFunds.code else "")

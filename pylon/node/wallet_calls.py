@@ -68,7 +68,7 @@ class WalletCalls:
         if not capabilities.faucet:
             hint = "pay an invoice of `pylon wallet invoice` from elsewhere"
             raise PaymentError(f"the wallet {capabilities.name} has no faucet", hint=hint)
-        await self._host.wallet.fund(_sats(read(args, SatsArgs).sats))
+        await self._host.payments.fund(_sats(read(args, SatsArgs).sats))
         return documents.balance_document(capabilities, await self._host.wallet.balance())
 
     async def _invoice(self, args: Args, update: Update) -> object:

@@ -175,8 +175,9 @@ class Wallet(Protocol):
         """Everything that happens to our invoices after the cursor `since` (None: from now on), for ever. None is lost or skipped."""
         ...
 
-    async def fund(self, amount: Msat) -> None:
-        """Ask the faucet, where `capabilities.faucet`."""
+    async def fund(self, amount: Msat) -> bytes | None:
+        """Ask the faucet, where `capabilities.faucet`. The payment's hash where it paid an invoice of ours; None where the money came in
+        another way."""
         ...
 
     async def payments(self, since: float) -> Sequence[PaymentRecord]:

@@ -118,26 +118,27 @@ class LdkWallet:
         """Changes of our invoices (held, settled, failed, expired) after `since`, for ever, over restarts. None begins with this call."""
         return self._incoming.follow(since)
 
-    async def fund(self, amount: Msat) -> None:
+    async def fund(self, amount: Msat) -> bytes | None:
         """The faucet of the private network: exactly that much more to spend, over a channel that has room, or a new one."""
         if not self._life.hub.private:
             await self._life.hub.fund("", amount, 0)
         if not 0 < amount <= MAX_MSAT:
             raise PaymentError(f"the faucet cannot give {show_sats(amount)}")
         with self._plainly():
-            await self._fund(amount)
+            return await self._fund(amount)
 
-    async def _fund(self, amount: Msat) -> None:
+    async def _fund(self, amount: Msat) -> bytes | None:
         node = await self._life.node()
         async with self._funding:
             if await self._channels.receivable(node) < amount:
                 await self._channels.fund(node, amount)
-                return
+                return None
             await self._channels.reach(node)
             before = await self._channels.spendable(node)
             invoice = await self._incoming.invoice(amount, "fund", 600, None, None)
             await self._life.hub.pay(invoice.bolt11)
             await self._channels.until(node, lambda _, spendable: spendable >= before + amount)
+            return invoice.payment_hash
 
     async def payments(self, since: float) -> Sequence[PaymentRecord]:
         """All invoices and payments that are open or changed since then; see the port."""
