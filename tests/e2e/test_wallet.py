@@ -27,7 +27,8 @@ def test_an_invoice_is_paid_by_another_home(world: World) -> None:
     assert len(str(paid["preimage"])) == 64
     assert (world.spendable("alice"), world.spendable("bob")) == (107_000, 3_000)
     world.until(lambda: [row["status"] for row in world.payments("alice")] == ["settled"], "the news of the payment")
-    (into,), (out,) = world.payments("alice"), world.payments("bob")
+    (into,), (out, gift) = world.payments("alice"), world.payments("bob")
+    assert (gift["direction"], gift["kind"], gift["amount_msat"]) == ("in", "faucet", 10_000)
     history = world.ask("alice", "wallet", "history")
     assert (history["payments"], history["differences"]) == ([into], [])
     assert (into["direction"], into["memo"], into["amount_msat"]) == ("in", "for 🍕", 7000)
