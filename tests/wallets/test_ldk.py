@@ -234,6 +234,21 @@ async def test_one_process_a_wallet_and_one_folder_a_seed(net: World, buyer: Ldk
     assert (await buyer.balance()).spendable > 0
 
 
+async def test_a_seed_whose_wallet_is_elsewhere_is_refused(net: World) -> None:
+    """The first one need not run: its channels would be given up by a node that has never heard of them."""
+    first = net.open("first")
+    await soon(first.fund(FUNDS))
+    await first.aclose()
+    twin = net.open("elsewhere", seed_of="first")
+    with pytest.raises(PylonError, match=r"the wallet of this seed is in .*first.*, with its channels") as refusal:
+        await soon(twin.invoice(PRICE, "", 600))
+    assert "one installation a seed" in refusal.value.hint
+    await twin.aclose()
+    again = net.open("first")
+    assert (await soon(again.balance())).spendable == FUNDS
+    await again.aclose()
+
+
 async def test_a_lost_channel_is_replaced(net: World) -> None:
     """The hub's side force-closes (its peer has a stale state, say): another channel is there within 5 s, the old money shows as closing,
     then on the chain, and can be sent."""

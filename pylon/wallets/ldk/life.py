@@ -21,7 +21,7 @@ from pylon.wallets.ldk import behind, chainsource
 from pylon.wallets.ldk.bell import Bell
 from pylon.wallets.ldk.book import Desk
 from pylon.wallets.ldk.hub import Hub
-from pylon.wallets.ldk.locks import WalletLock, lock_folder, lock_seed
+from pylon.wallets.ldk.locks import BOOK, WalletLock, lock_folder, lock_seed
 from pylon.wallets.ldk.trouble import explain, trouble
 from pylon.wallets.ldk.watch import PAUSES, TICK, Parts, Watch
 
@@ -45,7 +45,7 @@ class Home(msgspec.Struct, frozen=True):
     @property
     def book(self) -> Path:
         """The file of the book: where it is, the wallet exists."""
-        return self.folder / "wallet.sqlite3"
+        return self.folder / BOOK
 
 
 class Life:
