@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -150,12 +151,17 @@ def test_payment_of_a_job(tmp_path: Path, judge: Judge, benchmark: BenchmarkFixt
         assert isinstance(stored.effect, Pay)
         node.apply(Role.BUYER, job.id, await engine.perform(stored.effect.payment_hash), done=stored.n)
 
-    jobs = [(stage.posted(node, request=stage.asks(node.buyer_keys, salt=n)), bill(n)) for n in range(1, PREPARED)]
+    numbers = itertools.count(1)
+
+    def prepared(count: int) -> list[tuple[BuyerJob, str]]:
+        return [(stage.posted(node, request=stage.asks(node.buyer_keys, salt=n)), bill(n)) for n in itertools.islice(numbers, count)]
+
+    jobs = prepared(PREPARED)
     with asyncio.Runner() as runner:
 
         def one() -> None:
             if not jobs:
-                pytest.skip("the machine is quicker than was prepared for")
+                jobs.extend(prepared(PREPARED))  # a quicker machine than was thought of: one round is slow by it
             runner.run(buy(*jobs.pop()))
 
         judged(judge, benchmark, "payment of a job, our share", one, plain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import subprocess
@@ -10,8 +11,10 @@ from pathlib import Path
 import msgspec
 import orjson
 
-from pylon.control.client import Line, remote_error
+from pylon.control.client import ErrorDocument, Line, remote_error
 from pylon.errors import PylonError
+
+log = logging.getLogger("pylon.control")
 
 READY_FD = "PYLON_READY_FD"
 _processes: list[subprocess.Popen[bytes]] = []
@@ -63,3 +66,10 @@ def tell_parent(message: dict[str, object]) -> None:
     if fd:
         with os.fdopen(int(fd), "wb") as pipe:
             pipe.write(orjson.dumps(msgspec.to_builtins(message)) + b"\n")
+
+
+def tell_failure(error: PylonError) -> int:
+    """Say what one could not start for, to the parent and in the log: the exit status."""
+    log.error("%s (%s)", error.message, error.hint)
+    tell_parent({"error": ErrorDocument(error.code, error.message, error.hint, error.exit_status)})
+    return error.exit_status

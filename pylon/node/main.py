@@ -18,8 +18,8 @@ from pathlib import Path
 import uvloop
 
 from pylon.config import Config, Home, load
-from pylon.control.client import ErrorDocument, Gone
-from pylon.control.spawn import tell_parent
+from pylon.control.client import Gone
+from pylon.control.spawn import tell_failure, tell_parent
 from pylon.errors import PylonError, file_error
 from pylon.node.client import call
 from pylon.node.lock import HomeLock
@@ -114,18 +114,12 @@ def main(arguments: list[str]) -> int:
         if role == "idle":
             tell_parent({"result": {"pid": 0}})  # somebody else was quicker: the caller finds him
             return 0
-        return _failed(error)
+        return tell_failure(error)
     except PylonError as error:
-        return _failed(error)
+        return tell_failure(error)
     except OSError as error:
-        return _failed(file_error(error))
+        return tell_failure(file_error(error))
     return 0
-
-
-def _failed(error: PylonError) -> int:
-    log.error("%s (%s)", error.message, error.hint)
-    tell_parent({"error": ErrorDocument(error.code, error.message, error.hint, error.exit_status)})
-    return error.exit_status
 
 
 if __name__ == "__main__":

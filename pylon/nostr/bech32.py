@@ -17,7 +17,7 @@ _GENERATOR: Final = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
 def encode(prefix: str, data: bytes) -> str:
     """The bytes as lower-case bech32. ValueError where the text would be longer than 5000 characters."""
     words = _regroup(data, 8, 5, pad=True)
-    rest = _polymod([*_expand(prefix), *words, 0, 0, 0, 0, 0, 0]) ^ 1
+    rest = polymod([*_expand(prefix), *words, 0, 0, 0, 0, 0, 0]) ^ 1
     words += [rest >> 5 * (5 - i) & 31 for i in range(6)]
     text = prefix + "1" + "".join(_ALPHABET[word] for word in words)
     if len(text) > MAX_LENGTH:
@@ -39,12 +39,13 @@ def decode(text: str) -> tuple[str, bytes]:
         words = [_VALUES[letter] for letter in body]
     except KeyError as error:
         raise WireError("a character that bech32 does not have") from error
-    if len(words) < 6 or _polymod([*_expand(prefix), *words]) != 1:
+    if len(words) < 6 or polymod([*_expand(prefix), *words]) != 1:
         raise WireError("the checksum is wrong: a character is missing or mistyped")
     return prefix, bytes(_regroup(words[:-6], 5, 8, pad=False))
 
 
-def _polymod(words: list[int]) -> int:
+def polymod(words: list[int]) -> int:
+    """BIP-173's checksum of words of five bits."""
     state = 1
     for word in words:
         top = state >> 25

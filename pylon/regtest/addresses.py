@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from pylon.nostr.bech32 import polymod
 from pylon.regtest.blocks import double_sha256
 
 PREFIX: Final = "bcrt"
@@ -14,7 +15,6 @@ P2PKH: Final = 0x6F
 P2SH: Final = 0xC4
 _BECH32: Final = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _BASE58: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-_GENERATOR: Final = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
 _CHECK: Final = {1: 0, 0x2BC830A3: 1}
 """What the checksum of a text must be, and the first version of the witness program that has it: Bech32 for 0, Bech32m from 1 on."""
 MAX_LENGTH: Final = 90
@@ -39,24 +39,13 @@ def _segwit(address: str) -> bytes:
         words = [_BECH32.index(letter) for letter in body]
     except ValueError as error:
         raise ValueError("this address has a character that no address has") from error
-    check = _polymod([*(ord(c) >> 5 for c in prefix), 0, *(ord(c) & 31 for c in prefix), *words])
+    check = polymod([*(ord(c) >> 5 for c in prefix), 0, *(ord(c) & 31 for c in prefix), *words])
     if len(words) < 8 or check not in _CHECK:
         raise ValueError("the checksum of this address is wrong: a character is missing or mistyped")
     version, program = words[0], _bytes(words[1:-6])
     if version > 16 or min(version, 1) != _CHECK[check] or not 2 <= len(program) <= 40 or (version == 0 and len(program) not in (20, 32)):
         raise ValueError("this address breaks a rule of BIP-350")
     return bytes([0x50 + version if version else 0, len(program)]) + program
-
-
-def _polymod(words: list[int]) -> int:
-    state = 1
-    for word in words:
-        top = state >> 25
-        state = (state & 0x1FFFFFF) << 5 ^ word
-        for i, value in enumerate(_GENERATOR):
-            if top >> i & 1:
-                state ^= value
-    return state
 
 
 def _bytes(words: list[int]) -> bytes:

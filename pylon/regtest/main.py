@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 
 from pylon.control import client
-from pylon.control.client import ErrorDocument, Gone
+from pylon.control.client import Gone
 from pylon.control.lock import ProcessLock
 from pylon.control.place import Place
-from pylon.control.spawn import tell_parent
+from pylon.control.spawn import tell_failure, tell_parent
 from pylon.errors import PylonError, file_error
 
 OTHER_SECONDS = 50.0
@@ -92,16 +92,10 @@ def main(arguments: list[str]) -> int:
         if not asyncio.run(run_network(place)):
             tell_parent({"result": {"started": False}})
     except PylonError as error:
-        return _failed(error)
+        return tell_failure(error)
     except OSError as error:
-        return _failed(file_error(error))
+        return tell_failure(file_error(error))
     return 0
-
-
-def _failed(error: PylonError) -> int:
-    log.error("%s (%s)", error.message, error.hint)
-    tell_parent({"error": ErrorDocument(error.code, error.message, error.hint, error.exit_status)})
-    return error.exit_status
 
 
 if __name__ == "__main__":

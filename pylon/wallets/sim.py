@@ -19,7 +19,8 @@ from typing import Self, TypeVar
 from pylon import _native
 from pylon.config import CURRENCY, Config
 from pylon.errors import PaymentError, PaymentFailed, PaymentUnknown, PylonError
-from pylon.units import MAX_MSAT, Msat, show_sats
+from pylon.units import Msat
+from pylon.wallets import asked
 from pylon.wallets.bank import Bank
 from pylon.wallets.bankfile import explain
 from pylon.wallets.base import (
@@ -43,9 +44,6 @@ T = TypeVar("T")
 NETWORK = "regtest"
 HOLD_SECONDS = 600
 """A held payment that its payee has not taken by then goes back to the payer."""
-MAX_EXPIRY = 365 * 24 * 3600
-MAX_MEMO = 639
-"""Bytes of UTF-8 in a BOLT11 description: 1023 groups of 5 bits (BOLT 11, tagged fields)."""
 MAX_INVOICE = 2048
 """Characters. No invoice of this bank is longer."""
 FINAL_CLTV = 18
@@ -108,20 +106,8 @@ class SimWallet:
         self, amount: Msat, memo: str, expires_in: int, *, preimage: bytes | None = None, payment_hash: bytes | None = None
     ) -> Invoice:
         """Make an invoice; see the port. Raises PaymentError for what BOLT11 or this bank does not allow."""
-        if preimage is not None and payment_hash is not None:
-            raise PaymentError("an invoice is made from a preimage or from a payment hash, not from both")
-        if not 0 < amount <= MAX_MSAT:
-            raise PaymentError(f"an invoice cannot ask for {show_sats(amount)}")
-        if not 0 < expires_in <= MAX_EXPIRY:
-            raise PaymentError(f"an invoice expires after 1 second to {MAX_EXPIRY} seconds, not {expires_in}")
-        if len(memo.encode("utf-8", "surrogatepass")) > MAX_MEMO:
-            raise PaymentError(f"an invoice's description has at most {MAX_MEMO} bytes")
-        if payment_hash is None:
-            preimage = secrets.token_bytes(32) if preimage is None else preimage
-            payment_hash = hashlib.sha256(preimage).digest()
-        if len(payment_hash) != 32 or (preimage is not None and len(preimage) != 32):
-            raise PaymentError("a preimage and a payment hash have 32 bytes")
-        hash_, preimage_, now = payment_hash, preimage, int(self._clock())
+        hash_, preimage_ = asked.hash_of(amount, memo, expires_in, preimage, payment_hash)
+        now = int(self._clock())
         try:
             bolt11 = _native.bolt11_encode(
                 self._secret, CURRENCY[NETWORK], amount, hash_, secrets.token_bytes(32), memo, now, expires_in, FINAL_CLTV

@@ -64,7 +64,7 @@ def test_left_over_bits() -> None:
     """A last group that is a whole one too many, or not zero, would be a second spelling of the same bytes."""
     assert bech32.decode(bech32.encode("a", b"\x00")) == ("a", b"\x00")
     for words in ([0, 0, 0], [0, 1]):
-        rest = bech32._polymod([*bech32._expand("a"), *words, 0, 0, 0, 0, 0, 0]) ^ 1
+        rest = bech32.polymod([*bech32._expand("a"), *words, 0, 0, 0, 0, 0, 0]) ^ 1
         text = "a1" + "".join(bech32._ALPHABET[word] for word in [*words, *(rest >> 5 * (5 - i) & 31 for i in range(6))])
         with pytest.raises(WireError, match="left over"):
             bech32.decode(text)

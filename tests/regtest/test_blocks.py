@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pylon.nostr.bech32 import polymod
 from pylon.regtest import addresses
 from pylon.regtest.addresses import address_to_script
 from pylon.regtest.blocks import (
@@ -213,7 +214,7 @@ def encoded(version: int, program: bytes, check: int, pad: int = 0) -> str:
     bits += str(pad) * (-len(bits) % 5)
     words = [version, *(int(bits[i : i + 5], 2) for i in range(0, len(bits), 5))]
     letters = "bcrt"
-    rest = addresses._polymod([*(ord(c) >> 5 for c in letters), 0, *(ord(c) & 31 for c in letters), *words, 0, 0, 0, 0, 0, 0]) ^ check
+    rest = polymod([*(ord(c) >> 5 for c in letters), 0, *(ord(c) & 31 for c in letters), *words, 0, 0, 0, 0, 0, 0]) ^ check
     return letters + "1" + "".join(addresses._BECH32[word] for word in [*words, *(rest >> 5 * (5 - i) & 31 for i in range(6))])
 
 

@@ -17,6 +17,7 @@ from pylon.lightning.values import Claim, Sweep
 from pylon.units import Msat
 from pylon.wallets.base import Direction, HealthState, Paid, PaymentStatus
 from pylon.wallets.ldk import chainsource, channels, incoming, life, outgoing, watch
+from pylon.wallets.ldk.bills import Bills
 from pylon.wallets.ldk.slots import EACH
 from tests.conformance.wallet import event, new_key
 from tests.wallets.ldk_script import CHANNEL, HEIGHT, HUB, Stage, bolt11, channel, record, right_chain, secret
@@ -88,6 +89,25 @@ async def test_a_payment_is_taken_once_it_has_arrived(stage: Stage) -> None:
     await asyncio.sleep(0.05)
     assert not later.done()
     later.cancel()
+
+
+async def test_a_book_that_fails_once_still_tells_what_is_over(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full when an invoice ends: that it is over is told as soon as the book can be written again."""
+    monkeypatch.setattr(incoming, "PAUSES", (0.01, 0.02))
+    events, lapse, failed = stage.wallet.events(0), Bills.lapse, []
+
+    def fails_once(bills: Bills, now: int) -> int:
+        """As a full disk does."""
+        due = bills.next_lapse()
+        if not failed and due is not None and due <= now:
+            failed.append(now)
+            raise PylonError("the book cannot be written")
+        return lapse(bills, now)
+
+    monkeypatch.setattr(Bills, "lapse", fails_once)
+    made = await soon(stage.wallet.invoice(Msat(AMOUNT), "", 1))
+    await event(events, made.payment_hash, PaymentStatus.EXPIRED)
+    assert failed
 
 
 async def test_a_crash_between_the_book_and_the_claim(stage: Stage) -> None:

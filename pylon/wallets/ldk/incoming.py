@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import secrets
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
 
@@ -17,7 +16,8 @@ from pylon import _native
 from pylon.errors import PaymentError, PaymentFailed, PaymentUnknown, PylonError
 from pylon.lightning.node import LightningError, LightningNode
 from pylon.lightning.values import Event, NodeStatus
-from pylon.units import MAX_MSAT, Msat, show_sats
+from pylon.units import Msat
+from pylon.wallets import asked
 from pylon.wallets.base import Invoice, WalletEvent
 from pylon.wallets.ldk.bills import Bill, BillStatus
 from pylon.wallets.ldk.book import Desk
@@ -28,9 +28,6 @@ from pylon.wallets.ldk.watch import PAUSES
 
 log = logging.getLogger(__name__)
 
-MAX_EXPIRY = 365 * 24 * 3600
-MAX_MEMO = 639
-"""Bytes of UTF-8 in a BOLT11 description: 1023 groups of 5 bits (BOLT 11, tagged fields)."""
 BATCH = 256
 BLOCK_SECONDS = 600
 LATE = 18
@@ -60,29 +57,17 @@ class Incoming:
 
     async def invoice(self, amount: Msat, memo: str, expires_in: int, preimage: bytes | None, payment_hash: bytes | None) -> Invoice:
         """See the port."""
-        if preimage is not None and payment_hash is not None:
-            raise PaymentError("an invoice is made from a preimage or from a payment hash, not from both")
-        if not 0 < amount <= MAX_MSAT:
-            raise PaymentError(f"an invoice cannot ask for {show_sats(amount)}")
-        if not 0 < expires_in <= MAX_EXPIRY:
-            raise PaymentError(f"an invoice expires after 1 second to {MAX_EXPIRY} seconds, not {expires_in}")
-        if len(memo.encode("utf-8", "surrogatepass")) > MAX_MEMO:
-            raise PaymentError(f"an invoice's description has at most {MAX_MEMO} bytes")
-        if payment_hash is None:
-            preimage = secrets.token_bytes(32) if preimage is None else preimage
-            payment_hash = hashlib.sha256(preimage).digest()
-        if len(payment_hash) != 32 or (preimage is not None and len(preimage) != 32):
-            raise PaymentError("a preimage and a payment hash have 32 bytes")
-        node, desk, hash_, preimage_ = await self._life.node(), await self._life.desk(), payment_hash, preimage
+        hash_, preimage_ = asked.hash_of(amount, memo, expires_in, preimage, payment_hash)
+        node, desk = await self._life.node(), await self._life.desk()
         # The node would forget an earlier payment of the same hash.
         await desk.do(lambda book, _: book.bills.refuse_known(hash_))
         jit = not await self._channels.room(node, amount)
-        bolt11 = await self._made(node, amount, memo, expires_in, payment_hash, jit)
+        bolt11 = await self._made(node, amount, memo, expires_in, hash_, jit)
         read = _native.bolt11_decode(bolt11)
         expires_at = read.timestamp + read.expiry
         await desk.do(lambda book, now: book.bills.issue(hash_, bolt11, preimage_, amount, expires_at, now))
         self._watch(desk)
-        return Invoice(bolt11, payment_hash, amount, expires_at, preimage)
+        return Invoice(bolt11, hash_, amount, expires_at, preimage_)
 
     async def settle(self, preimage: bytes) -> None:
         """See the port."""
@@ -289,7 +274,12 @@ class Incoming:
     async def _lapse(self, desk: Desk) -> None:
         while not self._life.closed:
             self._sooner.clear()
-            due = await desk.do(lambda book, now: (book.bills.lapse(now), book.bills.next_lapse(), now))
+            try:
+                due = await desk.do(lambda book, now: (book.bills.lapse(now), book.bills.next_lapse(), now))
+            except PylonError as error:  # a full disk: what is over is told when there is room
+                log.warning("invoices that are over cannot be written down yet: %s", error.message)
+                await asyncio.sleep(PAUSES[0])
+                continue
             lapsed, following, now = due
             if lapsed:
                 self._life.bell.rouse()
