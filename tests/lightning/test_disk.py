@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,9 +67,8 @@ async def test_a_node_stops_on_a_full_disk(net: Net, small: Path) -> None:
     invoice = await net.hub.node.invoice(21_000, "no room", 600)
     paying = asyncio.create_task(buyer.node.pay(invoice, 0))
     await waiting(buyer)
-    begin = time.monotonic()
-    await buyer.stop()
-    assert time.monotonic() - begin < 15
+    async with asyncio.timeout(60):
+        await buyer.stop()
     assert isinstance((await asyncio.gather(paying, return_exceptions=True))[0], Exception)
     (small / BALLAST).unlink()
     await buyer.start()

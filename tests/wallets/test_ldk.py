@@ -250,7 +250,7 @@ async def test_a_seed_whose_wallet_is_elsewhere_is_refused(net: World) -> None:
 
 
 async def test_a_lost_channel_is_replaced(net: World) -> None:
-    """The hub's side force-closes (its peer has a stale state, say): another channel is there within 5 s, the old money shows as closing,
+    """The hub's side force-closes (its peer has a stale state, say): another channel is there by itself, the old money shows as closing,
     then on the chain, and can be sent."""
     wallet = net.open("lost")
     await soon(wallet.fund(FUNDS))
@@ -258,10 +258,9 @@ async def test_a_lost_channel_is_replaced(net: World) -> None:
     node = await wallet._life.node()
     (inside,) = await node.channels()
     await node.close_channel(inside.user_id, inside.peer, True)
-    began = time.monotonic()
-    while [one.id for one in await wallet.channels() if one.usable] in ([], [channel.id]):  # noqa: ASYNC110
-        await asyncio.sleep(0.02)
-    assert time.monotonic() - began < 5
+    async with asyncio.timeout(PATIENCE):
+        while [one.id for one in await wallet.channels() if one.usable] in ([], [channel.id]):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
     balance = await wallet.balance()
     assert (balance.spendable, balance.pending) == (0, 0)
     assert FUNDS + channel.reserved - balance.closing < 2_000_000  # its fee on the chain
