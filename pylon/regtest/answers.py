@@ -112,7 +112,7 @@ class Answers:
     def tip(self) -> dict[str, object]:
         """The last header, as subscribers get it."""
         height = self._chain.height
-        return {"hex": self._file.headers(height, height)[0].hex(), "height": height}
+        return {"hex": self._file.standing(height, height)[0].hex(), "height": height}
 
     def status(self, place: bytes) -> str | None:
         """The hash over the history of a script: what subscribers compare. None where nothing ever happened."""
@@ -229,7 +229,7 @@ class Answers:
         said: dict[str, object] = {"txid": txid, "hash": shown(one.witness_hash), "hex": raw.hex(), "size": len(raw)}
         said |= {"vsize": one.virtual_bytes, "weight": one.weight, "version": one.version, "locktime": one.locktime}
         if height is not None:
-            header = self._file.headers(height, height)[0]
+            header = self._file.standing(height, height)[0]
             said |= {"blockhash": shown(double_sha256(header)), "confirmations": self._chain.height - height + 1}
             said |= {"time": header_time(header), "blocktime": header_time(header)}
         return said

@@ -150,11 +150,11 @@ class Chain:
         return bool(self.file.rows("SELECT 1 FROM txs WHERE txid = ?", hidden(txid)))
 
     def _header(self, height: int) -> bytes:
-        return self.file.headers(height, height)[0]
+        return self.file.standing(height, height)[0]
 
     def median(self, height: int) -> int:
         """The median time past of the block at a height (BIP-113)."""
-        times = sorted(header_time(header) for header in self.file.headers(max(0, height - MEDIAN_SPAN + 1), height))
+        times = sorted(header_time(header) for header in self.file.standing(max(0, height - MEDIAN_SPAN + 1), height))
         return times[len(times) // 2]
 
     def ahead(self) -> float:

@@ -187,10 +187,17 @@ class ChainFile:
         """Headers from one height to another, both included."""
         return [row[0] for row in self.rows("SELECT header FROM blocks WHERE height BETWEEN ? AND ? ORDER BY height", first, last)]
 
+    def standing(self, first: int, last: int) -> list[bytes]:
+        """Headers that must be there. Raises PylonError where one is not: the file is damaged."""
+        found = self.headers(first, last)
+        if len(found) != last - first + 1 or any(len(header) != 80 for header in found):
+            raise self._explain(sqlite3.DatabaseError(f"blocks from {first} to {last} are missing"))
+        return found
+
     def block(self, height: int) -> bytes:
         """A whole block, as the engine takes it."""
         raws = [row[0] for row in self.rows("SELECT raw FROM txs WHERE height = ? ORDER BY pos", height)]
-        return b"".join([self.headers(height, height)[0], compact(len(raws)), *raws])
+        return b"".join([self.standing(height, height)[0], compact(len(raws)), *raws])
 
     def coin(self, txid: bytes, index: int) -> Coin | None:
         """An output, spent or not."""

@@ -101,13 +101,13 @@ class Engine:
             self._unwritten += 1
             if self._unwritten >= FLUSH_BLOCKS:
                 self._reopen()
-        if self._height() != last or self._hash(last) != double_sha256(file.headers(last, last)[0]):
+        if self._height() != last or self._hash(last) != double_sha256(file.standing(last, last)[0]):
             raise BlockRefused(f"Bitcoin Core's engine is at height {self._height()} and our file at {last}")
 
     def _fork(self, file: ChainFile) -> int:
         """The height up to which it has the blocks of the file."""
         height = min(file.height(), self._height())
-        while self._hash(height) != double_sha256(file.headers(height, height)[0]):
+        while self._hash(height) != double_sha256(file.standing(height, height)[0]):
             height -= 1
         return height
 

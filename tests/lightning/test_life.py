@@ -76,6 +76,12 @@ async def test_opens_in_a_row_do_not_spend_a_coin_twice(net: Net) -> None:
     wallet = await net.wallet("wallet")
     for _ in range(6):
         await net.fund(wallet, 1_000_000, 0)
+    fundings = [channel.funding.partition(":")[0] for channel in await wallet.node.channels()]
+
+    async def arrived() -> bool:
+        return all(map(net.chain.knows, fundings))
+
+    await until(arrived)  # a 0-conf channel is usable before its transaction has reached the chain
     net.chain.mine()
     await wallet.node.sync()
     channels = await wallet.node.channels()

@@ -266,6 +266,18 @@ def test_a_damaged_file_is_told_and_nothing_else_comes_out(tmp_path: Path) -> No
     assert noticed > 6
 
 
+def test_a_file_that_lacks_blocks_is_told(tmp_path: Path) -> None:
+    """Rows that a damaged page has taken with it: one sentence, wherever the blocks are missed."""
+    chain = Chain.open(tmp_path)
+    chain.mine(20)
+    chain.file.rows("PRAGMA foreign_keys = OFF")
+    chain.file.rows("DELETE FROM blocks WHERE height > 5 AND height < 20")
+    for step in (lambda: chain.median(20), lambda: chain.file.block(19), lambda: chain.mine(1)):
+        with pytest.raises(PylonError, match="missing"):
+            step()
+    chain.close()
+
+
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     """A file stands where the folder should be."""
     (tmp_path / "chain").write_bytes(b"")
